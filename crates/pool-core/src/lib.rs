@@ -1,8 +1,54 @@
-//! One shared Redis pool.
+//! One shared, lazily connected Redis pool with an explicit lifecycle.
+//!
+//! ```no_run
+//! use cenote_pool_core::Pool;
+//! use redis::AsyncCommands;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pool = Pool::builder().url("redis://localhost:6379/0").build()?; // no I/O, no runtime needed
+//! pool.start().await?; // optional: connect now
+//!
+//! let mut conn = pool.conn(); // cheap, Clone, implements redis::aio::ConnectionLike
+//! let visits: i64 = conn.incr("visits", 1).await?;
+//!
+//! pool.close().await; // refuses new work, drains, then cuts
+//! # Ok(()) }
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod answer;
+mod breaker;
+mod budget;
+mod builder;
 pub mod clock;
+mod close;
+mod codec;
+mod command;
+mod config;
+mod conn;
+mod context;
+mod dedicated;
+mod dial;
+mod error;
 mod fallback;
+mod lane;
+mod pool;
+mod shared;
+mod state;
+mod status;
 
+pub use builder::PoolBuilder;
 pub use clock::{Clock, SystemClock};
+pub use close::CloseReport;
+pub use config::{ConfigError, PoolConfig, Problem};
+pub use conn::Conn;
+pub use dedicated::Dedicated;
+#[doc(hidden)]
+pub use dedicated::DedicatedIo;
+pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
+pub use pool::Pool;
 pub use redis;
+pub use state::State;
+pub use status::{Health, Status};

@@ -1,0 +1,90 @@
+//! From what a lane hands back to what `redis` expects of a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+
+use crate::command::Payload;
+use crate::error::{Error, Kind};
+use crate::fallback::Fallback;
+use crate::lane::Answer;
+
+pub(crate) fn one(result: Result<Answer, Error>) -> RedisResult<Value> {
+    match result? {
+        Answer::One(value) => Ok(value),
+        Answer::Many(mut values) => Ok(values.pop().unwrap_or_default()),
+    }
+}
+
+/// The replies that the caller of `pipeline` wants. An aborted transaction is an error, and says which of its
+/// commands was at fault.
+pub(crate) fn many(
+    result: Result<Answer, Error>,
+    pipeline: &Pipeline,
+    offset: usize,
+    count: usize,
+) -> RedisResult<Vec<Value>> {
+    let mut values = match result? {
+        Answer::One(value) => vec![value],
+        Answer::Many(values) => values,
+    };
+    if pipeline.is_transaction()
+        && let Some(Value::ServerError(abort)) = values.last()
+    {
+        let fault = values.iter().find_map(|value| match value {
+            Value::ServerError(fault) if fault != abort => Some(fault.to_string()),
+            _ => None,
+        });
+        return Err(match fault {
+            Some(fault) => aborted(&fault),
+            None => RedisError::from(abort.clone()),
+        });
+    }
+    let end = (offset + count).min(values.len());
+    Ok(values.drain(offset.min(end)..end).collect())
+}
+
+/// Parsed rather than built, so that it has the kind and code of the server's own.
+fn aborted(fault: &str) -> RedisError {
+    let fault = fault.replace(['\r', '\n'], " ");
+    let line = format!("-EXECABORT Transaction discarded because of a previous error: {fault}\r\n");
+    match redis::parse_redis_value(line.as_bytes()).and_then(Value::extract_error) {
+        Err(error) => error,
+        Ok(_) => Error::not_sent(Kind::Refused, line).into(),
+    }
+}
+
+pub(crate) fn timed_out(payload: Payload<'_>, limit: Duration, error: &Error) -> Error {
+    let what = match payload {
+        Payload::One(cmd) => crate::command::shown(cmd),
+        Payload::Batch(pipeline) => format!("a pipeline of {}", pipeline.len()),
+    };
+    Error::new(
+        Kind::Timeout,
+        error.outcome(),
+        format!("{what} reached its limit of {limit:?} {}", error.message()),
+    )
+}
+
+/// Runs a pipeline on the fallback and dresses the answers as the server would: the replies of `MULTI` and of
+/// each queued command come before the one array of `EXEC`.
+pub(crate) fn shaped_like_redis(
+    fallback: &Arc<dyn Fallback>,
+    batch: &[&Cmd],
+    pipeline: &Pipeline,
+) -> Result<Answer, Error> {
+    let atomic = pipeline.is_transaction();
+    let values = fallback.execute(batch, atomic)?;
+    if !atomic {
+        return Ok(Answer::Many(values));
+    }
+    let aborted = values.iter().find(|value| {
+        matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ExecAbort))
+    });
+    let exec = aborted.cloned().unwrap_or(Value::Array(values));
+    let mut replies = vec![Value::Okay];
+    replies.extend(batch.iter().map(|_| Value::SimpleString("QUEUED".to_owned())));
+    replies.push(exec);
+    Ok(Answer::Many(replies))
+}

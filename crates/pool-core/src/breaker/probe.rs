@@ -1,0 +1,33 @@
+//! The holder of the lease: tries Redis until it answers.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use super::Lease;
+use crate::context::Context;
+use crate::shared::Shared;
+
+/// Runs until Redis is back, the lease has gone to another, or the pool has gone. The connection that got
+/// through becomes a lane.
+pub(crate) async fn probe(lease: Lease, context: Arc<Context>, home: Weak<Shared>) {
+    let breaker = &context.breaker;
+    while let Some(due) = breaker.due(lease) {
+        let pause = due.saturating_duration_since(Instant::now());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        if home.strong_count() == 0 || !breaker.begin(lease, Instant::now()) {
+            return;
+        }
+        match context.connect(breaker.probe_limit(), true).await {
+            Ok(connection) => {
+                context.recovered(lease, &connection.greeting);
+                if let Some(shared) = home.upgrade() {
+                    shared.adopt(connection);
+                }
+                return;
+            }
+            Err(error) => context.probe_failed(lease, &error),
+        }
+    }
+}

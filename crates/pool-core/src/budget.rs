@@ -1,0 +1,220 @@
+//! How many connections the pool may have, over all kinds and all runtimes.
+//!
+//! Invariants, all under the one lock:
+//! * `used` counts every place that is taken, and a place stays taken after its connection was closed until the
+//!   server is seen to have closed its side too, or [`LINGER`] has passed: the server never counts more than
+//!   `max` of us.
+//! * Free places go to whoever waited longest among those that still look: a runtime that is parked does not
+//!   look, so it cannot hold up the others.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::dial::{Farewell, Socket};
+use crate::error::Error;
+use crate::lane::Lane;
+
+/// How long a server may take to close its side before its place is given on all the same.
+const LINGER: Duration = Duration::from_millis(100);
+/// How often a waiter looks.
+const LOOK: Duration = Duration::from_millis(1);
+/// A waiter that has not looked for so long is parked.
+const PARKED: Duration = Duration::from_millis(50);
+/// A connection in use is left to its runtime for so long, at least, before others may ask for it.
+const TENURE: Duration = Duration::from_millis(10);
+/// A lane that was asked to drain and did not even notice within this time is on a parked runtime.
+const UNNOTICED: Duration = Duration::from_millis(100);
+
+pub(crate) struct Budget {
+    max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    used: usize,
+    closing: Vec<Closing>,
+    waiters: VecDeque<Waiter>,
+    last_waiter: u64,
+    lanes: Vec<Weak<Lane>>,
+}
+
+struct Closing {
+    socket: Option<Arc<dyn Socket>>,
+    since: Instant,
+}
+
+struct Waiter {
+    id: u64,
+    looked: Instant,
+}
+
+/// One place, given back when dropped.
+pub(crate) struct Permit {
+    budget: Arc<Budget>,
+    /// Given back by [`Inner::reap`] instead.
+    closing: bool,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.closing {
+            self.budget.inner.lock().used -= 1;
+        }
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self { max, inner: Mutex::default() })
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Places taken, those still closing included.
+    pub(crate) fn used(&self) -> usize {
+        let mut inner = self.inner.lock();
+        inner.reap(Instant::now());
+        inner.used
+    }
+
+    /// Lets retirement find the lane.
+    pub(crate) fn register(&self, lane: &Arc<Lane>) {
+        let mut inner = self.inner.lock();
+        inner.lanes.retain(|lane| lane.strong_count() > 0);
+        inner.lanes.push(Arc::downgrade(lane));
+    }
+
+    /// Cuts every connection that has a lane, exclusive ones in their holders' hands too.
+    pub(crate) fn end_all(&self, cause: &Error) {
+        let lanes: Vec<_> = self.inner.lock().lanes.iter().filter_map(Weak::upgrade).collect();
+        for lane in lanes {
+            lane.end(cause, Farewell::Abort);
+        }
+    }
+
+    /// A place if one is free and nobody waits for it.
+    pub(crate) fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        let now = Instant::now();
+        let mut inner = self.inner.lock();
+        inner.reap(now);
+        let contended = inner.waiters.iter().any(|waiter| waiter.is_looking(now));
+        (!contended && inner.used < self.max).then(|| {
+            inner.used += 1;
+            Permit { budget: self.clone(), closing: false }
+        })
+    }
+
+    /// Waits for a place, making others give up theirs where it can. Only for tasks of the pool: it keeps time
+    /// by the runtime's timer.
+    pub(crate) async fn acquire(self: &Arc<Self>) -> Permit {
+        if let Some(permit) = self.try_acquire() {
+            return permit;
+        }
+        let ticket = Ticket::new(self);
+        loop {
+            if let Some(permit) = self.look(ticket.id, Instant::now()) {
+                return permit;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn look(self: &Arc<Self>, id: u64, now: Instant) -> Option<Permit> {
+        let mut inner = self.inner.lock();
+        inner.reap(now);
+        let mut ahead = 0;
+        for waiter in &mut inner.waiters {
+            if waiter.id == id {
+                waiter.looked = now;
+                break;
+            }
+            ahead += usize::from(waiter.is_looking(now));
+        }
+        if inner.used + ahead < self.max {
+            inner.used += 1;
+            return Some(Permit { budget: self.clone(), closing: false });
+        }
+        let lanes: Vec<_> = inner.lanes.iter().filter_map(Weak::upgrade).collect();
+        let coming = inner.closing.len() + lanes.iter().filter(|lane| lane.is_draining()).count();
+        drop(inner);
+        for lane in &lanes {
+            if lane.draining_unnoticed_for(now) > UNNOTICED {
+                lane.give_up();
+            }
+        }
+        if coming <= ahead {
+            make_room(&lanes, now);
+        }
+        None
+    }
+
+    /// The connection of this place was closed on our side.
+    pub(crate) fn closing(&self, mut permit: Permit, socket: Option<Arc<dyn Socket>>) {
+        permit.closing = true;
+        let mut inner = self.inner.lock();
+        let now = Instant::now();
+        inner.reap(now);
+        inner.closing.push(Closing { socket, since: now });
+    }
+}
+
+/// Retires the longest idle lane; if none is idle, asks the one that was at it longest to finish.
+fn make_room(lanes: &[Arc<Lane>], now: Instant) {
+    let mut idle: Vec<_> = lanes.iter().filter_map(|lane| Some((lane.idle_since()?, lane))).collect();
+    idle.sort_by_key(|(since, _)| *since);
+    if idle.iter().any(|(_, lane)| lane.retire()) {
+        return;
+    }
+    let busy = lanes.iter().filter_map(|lane| Some((lane.serving_since()?, lane)));
+    if let Some((since, lane)) = busy.min_by_key(|(since, _)| *since)
+        && now.saturating_duration_since(since) > TENURE
+    {
+        lane.drain();
+    }
+}
+
+impl Inner {
+    fn reap(&mut self, now: Instant) {
+        let before = self.closing.len();
+        self.closing.retain(|closing| {
+            let waited = now.saturating_duration_since(closing.since) >= LINGER;
+            let gone = closing.socket.as_ref().is_some_and(|socket| socket.peer_closed());
+            !waited && !gone
+        });
+        self.used -= before - self.closing.len();
+    }
+}
+
+impl Waiter {
+    fn is_looking(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked) < PARKED
+    }
+}
+
+/// A place in the queue, left when dropped.
+struct Ticket<'a> {
+    budget: &'a Budget,
+    id: u64,
+}
+
+impl<'a> Ticket<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        let mut inner = budget.inner.lock();
+        inner.last_waiter += 1;
+        let id = inner.last_waiter;
+        inner.waiters.push_back(Waiter { id, looked: Instant::now() });
+        Self { budget, id }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.budget.inner.lock().waiters.retain(|waiter| waiter.id != self.id);
+    }
+}

@@ -1,0 +1,114 @@
+//! Settings on their way to a pool.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{ConfigError, PoolConfig};
+use crate::error::Error;
+use crate::fallback::Fallback;
+use crate::pool::Pool;
+
+/// Collects settings; [`build`](Self::build) checks them all.
+///
+/// What is not set has the default of [`PoolConfig`]. What was given as an environment that does not parse is
+/// reported at `build`.
+#[derive(Default, Clone)]
+pub struct PoolBuilder {
+    config: PoolConfig,
+    environment: Option<ConfigError>,
+    fallback: Option<Arc<dyn Fallback>>,
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
+        $($(#[$doc])*
+        #[must_use]
+        pub fn $name(mut self, value: $type) -> Self {
+            self.config.$name = value;
+            self
+        })*
+    };
+}
+
+impl PoolBuilder {
+    /// Where Redis is: `redis://[user:password@]host[:port][/db]` or `unix:///path`.
+    #[must_use]
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.config.url = url.into();
+        self
+    }
+
+    /// Takes all settings from `config`.
+    #[must_use]
+    pub fn config(mut self, config: PoolConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Takes all settings from the environment; see [`PoolConfig::from_env`].
+    #[must_use]
+    pub fn env(mut self) -> Self {
+        match PoolConfig::from_env() {
+            Ok(config) => self.config = config,
+            Err(error) => self.environment = Some(error),
+        }
+        self
+    }
+
+    /// What answers when there is no Redis. With `enabled(false)` it answers everything.
+    #[must_use]
+    pub fn fallback(mut self, fallback: impl Fallback) -> Self {
+        self.fallback = Some(Arc::new(fallback));
+        self
+    }
+
+    settings! {
+        /// Without Redis the fallback answers everything. Default true.
+        enabled: bool,
+        /// Whether [`Pool::start`] fails when Redis is away. Default false.
+        required: bool,
+        /// Limit of one dial. Default 5 s.
+        connect_timeout: Duration,
+        /// Limit of a whole call, and how long a connection that owes a reply may be silent. Default 5 s.
+        socket_timeout: Duration,
+        /// How often a call that did not run, or only reads, is tried again. Default 3.
+        max_retries: u32,
+        /// Connections of all kinds and all runtimes together. Default 20.
+        max_connections: usize,
+        /// A connection idle for so long is asked for a PING. Default 30 s.
+        health_check_interval: Duration,
+        /// Shared connections per runtime. Default: the number of cores, at most 4.
+        lanes_per_runtime: usize,
+        /// How long [`Pool::close`] waits for what is in flight. Default 5 s.
+        close_timeout: Duration,
+    }
+
+    /// Checks everything and makes the pool. No I/O happens, nothing is spawned, and no runtime is needed.
+    ///
+    /// # Errors
+    ///
+    /// A configuration error ([`Error::is_config`]) that names every setting at fault.
+    pub fn build(self) -> Result<Pool, Error> {
+        if let Some(error) = self.environment {
+            return Err(error.into());
+        }
+        let target = self.config.target()?;
+        if !self.config.enabled && self.fallback.is_none() {
+            return Err(Error::config(
+                "REDIS_ENABLED is false, but there is no fallback to answer instead: \
+                 add .fallback(FallbackLru::default()) to the builder, or enable Redis",
+            ));
+        }
+        Ok(Pool::assemble(self.config, target, self.fallback))
+    }
+}
+
+impl fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolBuilder")
+            .field("config", &self.config)
+            .field("fallback", &self.fallback.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! What a command means to a connection: its bytes, what it may share, what may be replayed.
+
+mod blocking;
+mod name;
+mod payload;
+mod replay;
+mod sharing;
+
+pub(crate) use blocking::own_timeout;
+pub(crate) use name::shown;
+pub(crate) use payload::{Encoded, Payload};
+pub(crate) use replay::merely_reads;
+pub(crate) use sharing::{changes_connection, check_exclusive, check_shared};

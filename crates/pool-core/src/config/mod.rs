@@ -1,0 +1,179 @@
+//! Everything a pool can be told, checked before it is used.
+
+mod env;
+mod problem;
+mod target;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+pub use problem::{ConfigError, Problem};
+pub(crate) use target::{Address, Target};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A pool's settings. Durations deserialise from seconds; fractions are allowed.
+///
+/// ```
+/// use cenote_pool_core::PoolConfig;
+///
+/// let mut config = PoolConfig::default();
+/// config.url = "redis://cache.internal:6379/0".to_owned();
+/// config.max_connections = 50;
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PoolConfig {
+    /// Where Redis is: `redis://` or `unix://`. Default `redis://localhost:6379/0`.
+    pub url: String,
+    /// Without it the pool never dials and the fallback answers everything. Default true.
+    pub enabled: bool,
+    /// Whether [`Pool::start`](crate::Pool::start) fails when Redis is away. Default false.
+    pub required: bool,
+    /// Limit of one dial: name resolution, connect and greeting together. Default 5 s.
+    #[serde(deserialize_with = "seconds")]
+    pub connect_timeout: Duration,
+    /// Limit of a whole call, waiting and retries included, and how long a connection that owes a reply may
+    /// be silent. Default 5 s.
+    #[serde(deserialize_with = "seconds")]
+    pub socket_timeout: Duration,
+    /// How often a call that did not run (or only reads) is tried again, within its limit. Default 3.
+    pub max_retries: u32,
+    /// Connections of all kinds and all runtimes together. Default 20.
+    pub max_connections: usize,
+    /// A connection idle for so long is asked for a PING. Default 30 s.
+    #[serde(deserialize_with = "seconds")]
+    pub health_check_interval: Duration,
+    /// Shared connections per runtime. Default: the number of cores, at most 4.
+    pub lanes_per_runtime: usize,
+    /// How long [`Pool::close`](crate::Pool::close) waits for what is in flight. Default 5 s.
+    #[serde(deserialize_with = "seconds")]
+    pub close_timeout: Duration,
+    /// Commands in flight on one shared connection; beyond it callers wait. Default 16,384.
+    pub window_commands: usize,
+    /// Bytes in flight on one shared connection; beyond it callers wait. Default 16 MiB.
+    pub window_bytes: usize,
+    /// Longest string accepted in a reply, in bytes. Default 512 MiB.
+    pub max_reply_bytes: usize,
+    /// First pause between attempts to reach Redis again. Default 50 ms.
+    #[serde(deserialize_with = "seconds")]
+    pub reconnect_min: Duration,
+    /// Longest pause during the first five seconds of an outage. Default 240 ms.
+    #[serde(deserialize_with = "seconds")]
+    pub reconnect_max: Duration,
+    /// Longest pause in an outage older than that. Default 900 ms.
+    #[serde(deserialize_with = "seconds")]
+    pub reconnect_max_long: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            url: "redis://localhost:6379/0".to_owned(),
+            enabled: true,
+            required: false,
+            connect_timeout: Duration::from_secs(5),
+            socket_timeout: Duration::from_secs(5),
+            max_retries: 3,
+            max_connections: 20,
+            health_check_interval: Duration::from_secs(30),
+            lanes_per_runtime: cores.min(4),
+            close_timeout: Duration::from_secs(5),
+            window_commands: 16_384,
+            window_bytes: 16 << 20,
+            max_reply_bytes: 512 << 20,
+            reconnect_min: Duration::from_millis(50),
+            reconnect_max: Duration::from_millis(240),
+            reconnect_max_long: Duration::from_millis(900),
+        }
+    }
+}
+
+impl PoolConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its variable or field, its value and what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.problems())
+    }
+
+    pub(crate) fn target(&self) -> Result<Target, ConfigError> {
+        self.validate()?;
+        Target::parse(&self.url).map_err(ConfigError::from)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if let Err(problem) = Target::parse(&self.url) {
+            found.push(problem);
+        }
+        for (setting, value) in [
+            ("REDIS_CONNECT_TIMEOUT", self.connect_timeout),
+            ("REDIS_SOCKET_TIMEOUT", self.socket_timeout),
+            ("REDIS_HEALTH_CHECK_INTERVAL", self.health_check_interval),
+            ("close_timeout", self.close_timeout),
+            ("reconnect_min", self.reconnect_min),
+            ("reconnect_max", self.reconnect_max),
+            ("reconnect_max_long", self.reconnect_max_long),
+        ] {
+            if value < Duration::from_millis(1) || value > DAY {
+                found.push(Problem::new(
+                    setting,
+                    format!("{} s", value.as_secs_f64()),
+                    "a number of seconds above 0, from 0.001 to 86400, such as 5 or 0.5",
+                ));
+            }
+        }
+        for (setting, value, most) in [
+            ("REDIS_MAX_CONNECTIONS", self.max_connections, 65_535),
+            ("lanes_per_runtime", self.lanes_per_runtime, 64),
+            ("window_commands", self.window_commands, 1 << 20),
+            ("window_bytes", self.window_bytes, 1 << 30),
+            ("max_reply_bytes", self.max_reply_bytes, 2 << 30),
+        ] {
+            if value == 0 || value > most {
+                found.push(Problem::new(
+                    setting,
+                    value.to_string(),
+                    format!("a whole number from 1 to {most}"),
+                ));
+            }
+        }
+        if self.max_retries > 100 {
+            let value = self.max_retries.to_string();
+            found.push(Problem::new("REDIS_MAX_RETRIES", value, "a whole number from 0 to 100"));
+        }
+        found
+    }
+}
+
+impl fmt::Debug for PoolConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = Target::parse(&self.url)
+            .map_or_else(|_| "(does not parse, not shown)".to_owned(), |target| target.to_string());
+        f.debug_struct("PoolConfig")
+            .field("url", &url)
+            .field("enabled", &self.enabled)
+            .field("required", &self.required)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("socket_timeout", &self.socket_timeout)
+            .field("max_retries", &self.max_retries)
+            .field("max_connections", &self.max_connections)
+            .field("health_check_interval", &self.health_check_interval)
+            .finish_non_exhaustive()
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    Duration::try_from_secs_f64(number).map_err(|_| {
+        serde::de::Error::custom(format!("{number} is not a number of seconds above 0, such as 5 or 0.5"))
+    })
+}

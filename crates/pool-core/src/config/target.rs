@@ -1,0 +1,232 @@
+//! Where Redis is and who we are there: a URL taken apart, its password kept from every printout.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use url::{ParseError, Url};
+
+use super::Problem;
+
+const FORM: &str = "redis://[user:password@]host[:port][/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
+
+/// A parsed Redis URL.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: Address,
+    pub(crate) db: i64,
+    pub(crate) username: Option<String>,
+    password: Option<String>,
+    pub(crate) protocol: Option<ProtocolVersion>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// Parses `text`. A text that does not parse is never echoed: it may be all password.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        let url = Url::parse(text).map_err(|error| {
+            let why = match error {
+                ParseError::InvalidPort => "given with a port from 1 to 65535: the port in it is not a number of that range, or a password in it has characters that must be percent-encoded".to_owned(),
+                ParseError::EmptyHost => format!("of the form {FORM}: it has no host"),
+                ParseError::RelativeUrlWithoutBase => format!("of the form {FORM}: it has no scheme"),
+                other => format!("of the form {FORM}: {other}"),
+            };
+            hidden(why)
+        })?;
+        match url.scheme() {
+            "redis" | "valkey" => Self::tcp(&url),
+            "unix" | "redis+unix" | "valkey+unix" if cfg!(unix) => Self::unix(&url),
+            "unix" | "redis+unix" | "valkey+unix" => {
+                Err(hidden("a redis:// URL: this platform has no Unix sockets".to_owned()))
+            }
+            "rediss" | "valkeys" => Err(hidden(
+                "a redis:// or unix:// URL: TLS (rediss://) is not supported by this version".to_owned(),
+            )),
+            "redis+sentinel" | "valkey+sentinel" => Err(hidden(
+                "a redis:// or unix:// URL: Sentinel (redis+sentinel://) is not supported by this version"
+                    .to_owned(),
+            )),
+            _ => Err(hidden(format!("of the form {FORM}: its scheme is none of these"))),
+        }
+    }
+
+    /// For a pool that never dials.
+    pub(crate) fn nowhere() -> Self {
+        let address = Address::Tcp { host: "embedded".to_owned(), port: 0 };
+        Self { address, db: 0, username: None, password: None, protocol: None }
+    }
+
+    fn tcp(url: &Url) -> Result<Self, Problem> {
+        let shown = redact(url);
+        let host = match url.host() {
+            Some(url::Host::Domain(name)) if !name.is_empty() => decode(name)?,
+            Some(url::Host::Ipv4(ip)) => ip.to_string(),
+            Some(url::Host::Ipv6(ip)) => ip.to_string(),
+            _ => return Err(Problem::new("REDIS_URL", shown, format!("of the form {FORM}: it has no host"))),
+        };
+        let port = url.port().unwrap_or(6379);
+        if port == 0 {
+            return Err(Problem::new("REDIS_URL", shown, "given with a port from 1 to 65535, not 0"));
+        }
+        let path = url.path().trim_matches('/');
+        let db = if path.is_empty() { 0 } else { database(path, &shown)? };
+        let mut target = Self {
+            address: Address::Tcp { host, port },
+            db,
+            username: Some(url.username()).filter(|name| !name.is_empty()).map(decode).transpose()?,
+            password: url.password().map(decode).transpose()?,
+            protocol: None,
+        };
+        for (name, value) in url.query_pairs() {
+            target.parameter(&name, &value, &shown)?;
+        }
+        Ok(target)
+    }
+
+    fn unix(url: &Url) -> Result<Self, Problem> {
+        let shown = redact(url);
+        let path = PathBuf::from(decode(url.path())?);
+        if url.host().is_some() || path.as_os_str().is_empty() || !path.is_absolute() {
+            return Err(Problem::new("REDIS_URL", shown, "unix:///absolute/path, with three slashes"));
+        }
+        let mut target =
+            Self { address: Address::Unix(path), db: 0, username: None, password: None, protocol: None };
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "db" => target.db = database(&value, &shown)?,
+                "user" => target.username = Some(value.into_owned()),
+                "pass" => target.password = Some(value.into_owned()),
+                _ => target.parameter(&name, &value, &shown)?,
+            }
+        }
+        Ok(target)
+    }
+
+    fn parameter(&mut self, name: &str, value: &str, shown: &str) -> Result<(), Problem> {
+        match (name, value) {
+            ("protocol", "2" | "resp2") => self.protocol = Some(ProtocolVersion::RESP2),
+            ("protocol", "3" | "resp3") => self.protocol = Some(ProtocolVersion::RESP3),
+            ("protocol", _) => {
+                return Err(Problem::new("REDIS_URL", shown, "given with protocol=resp2 or protocol=resp3"));
+            }
+            _ => {
+                let known = "given with no other parameters than protocol (and db, user, pass for unix://)";
+                return Err(Problem::new("REDIS_URL", shown, known));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// What `redis` needs to greet the server itself on a raw stream.
+    pub(crate) fn connection_info(&self) -> RedisConnectionInfo {
+        let mut info = RedisConnectionInfo::default().set_db(self.db);
+        if let Some(name) = &self.username {
+            info = info.set_username(name);
+        }
+        if let Some(password) = &self.password {
+            info = info.set_password(password);
+        }
+        info.set_protocol(self.protocol.unwrap_or(ProtocolVersion::RESP3))
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let credentials = match (&self.username, &self.password) {
+            (None, None) => String::new(),
+            (name, None) => format!("{}@", name.as_deref().unwrap_or_default()),
+            (name, Some(_)) => format!("{}:***@", name.as_deref().unwrap_or_default()),
+        };
+        match &self.address {
+            Address::Tcp { host, port } if host.contains(':') => {
+                write!(f, "redis://{credentials}[{host}]:{port}/{}", self.db)
+            }
+            Address::Tcp { host, port } => write!(f, "redis://{credentials}{host}:{port}/{}", self.db),
+            Address::Unix(path) => write!(f, "unix://{}?db={}", path.display(), self.db),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+fn hidden(expected: String) -> Problem {
+    Problem::new("REDIS_URL", "a text that is not shown, as it may hold a password", expected)
+}
+
+/// The URL's scheme, host and path only: nothing a secret could be in.
+fn redact(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let credentials = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
+    format!("{}://{credentials}{host}{port}{}", url.scheme(), url.path())
+}
+
+fn database(text: &str, shown: &str) -> Result<i64, Problem> {
+    match text.parse::<i64>() {
+        Ok(db) if db >= 0 => Ok(db),
+        _ => Err(Problem::new("REDIS_URL", shown, "given with a database number of 0 or more")),
+    }
+}
+
+fn decode(text: &str) -> Result<String, Problem> {
+    percent_decode_str(text)
+        .decode_utf8()
+        .map(std::borrow::Cow::into_owned)
+        .map_err(|_| hidden("valid UTF-8 once its %-escapes are decoded".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_forms_parse() {
+        let target = Target::parse("redis://ada:s%40cret@[::1]:7000/3?protocol=resp2").unwrap();
+        assert_eq!(target.to_string(), "redis://ada:***@[::1]:7000/3");
+        assert_eq!(target.password(), Some("s@cret"));
+        assert_eq!(target.protocol, Some(ProtocolVersion::RESP2));
+        assert_eq!(Target::parse("redis://cache").unwrap().to_string(), "redis://cache:6379/0");
+        let unix = Target::parse("unix:///run/redis.sock?db=2&pass=hush").unwrap();
+        assert_eq!(unix.to_string(), "unix:///run/redis.sock?db=2");
+        assert_eq!(unix.password(), Some("hush"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_explained_and_never_echoed() {
+        let table = [
+            ("redis://:hunter2@host:70000", "1 to 65535"),
+            ("redis://:hunter2@host:0/1", "1 to 65535"),
+            ("redis://:hunter2@/0", "no host"),
+            (":hunter2@host", "no scheme"),
+            ("http://:hunter2@host", "scheme"),
+            ("rediss://:hunter2@host", "TLS"),
+            ("redis+sentinel://:hunter2@host/main/0", "Sentinel"),
+            ("redis://:hunter2@host/minus", "database"),
+            ("redis://:hunter2@host/-1", "database"),
+            ("redis://:hunter2@host/0?timeout=5", "protocol"),
+            ("redis://:hunter2@host/0?protocol=4", "resp3"),
+            ("redis://:hunter2/slash@host:6379", "percent-encoded"),
+            ("unix://hunter2/path", "three slashes"),
+            ("hunter2", "no scheme"),
+        ];
+        for (url, reason) in table {
+            let problem = Target::parse(url).unwrap_err().to_string();
+            assert!(problem.contains(reason), "{url}: {problem}");
+            assert!(url.starts_with("unix") || !problem.contains("hunter2"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The strict connection: Redis answers, or the call fails and says what became of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::aio::ConnectionLike;
+use redis::{Cmd, Pipeline, RedisFuture, Value};
+use tokio::runtime::Handle;
+
+use crate::answer;
+use crate::command::{self, Payload};
+use crate::error::{Error, Kind, Outcome};
+use crate::lane::{Answer, Lane};
+use crate::shared::{Shared, current_runtime};
+
+/// A handle for commands over the pool's shared connections. Cheap to make and to clone.
+///
+/// It implements [`ConnectionLike`], so all of `redis::AsyncCommands`, pipelines, atomic pipelines, scripts and
+/// scans work on it. Commands through one `Conn` go down one connection in call order for as long as that
+/// connection lives.
+///
+/// **Limits.** One limit covers connecting, waiting, the reply and retries: the socket timeout, or what
+/// [`with_timeout`](Self::with_timeout) set. While Redis is away calls fail at once.
+///
+/// **Retries.** Up to `max_retries` times within the limit: always what was not sent; what may have been
+/// executed only if it merely reads. Writes are never replayed.
+///
+/// **Refused.** Commands that would block a shared connection or change it (`BLPOP`, `SELECT`, `SUBSCRIBE`,
+/// ...) fail before anything is sent; they need [`Pool::dedicated`](crate::Pool::dedicated).
+///
+/// **Cancel safety.** Dropping a call abandons its reply and nothing else. The command may still be executed.
+#[derive(Clone)]
+pub struct Conn {
+    shared: Arc<Shared>,
+    lane: Option<Arc<Lane>>,
+    index: usize,
+    timeout: Duration,
+}
+
+impl Conn {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
+        let timeout = shared.context.config.socket_timeout;
+        Self { shared, lane: None, index, timeout }
+    }
+
+    /// The same connection with another limit for each call.
+    #[must_use]
+    pub fn with_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
+        for cmd in payload.commands() {
+            command::check_shared(cmd)?;
+        }
+        if self.shared.embedded {
+            return self.execute_locally(payload);
+        }
+        let handle = current_runtime()?;
+        let mut now = Instant::now();
+        let deadline = now + self.timeout;
+        let mut retries = self.shared.context.config.max_retries;
+        loop {
+            let error = match self.attempt(&handle, payload, deadline, now).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            self.lane = None;
+            now = Instant::now();
+            match error.kind() {
+                Kind::Timeout => return Err(answer::timed_out(payload, self.timeout, &error)),
+                Kind::Moved if now < deadline => continue,
+                Kind::Moved => return Err(answer::timed_out(payload, self.timeout, &error)),
+                Kind::Closed => return Err(error),
+                _ => {}
+            }
+            let harmless = error.outcome() == Outcome::NotSent
+                || (error.outcome() == Outcome::MayHaveExecuted && payload.merely_reads());
+            if !harmless || retries == 0 || now >= deadline {
+                return Err(error);
+            }
+            retries -= 1;
+            // The breaker's word is final: it knows of the outage what this call would find out again.
+            self.shared.admit(&handle)?;
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        handle: &Handle,
+        payload: Payload<'_>,
+        deadline: Instant,
+        now: Instant,
+    ) -> Result<Answer, Error> {
+        let lane = self.lane(handle)?;
+        lane.submit(payload, Some(deadline), now)?.await
+    }
+
+    fn lane(&mut self, handle: &Handle) -> Result<&Arc<Lane>, Error> {
+        self.shared.admit(handle)?;
+        // A lane of another runtime may be parked with it, timer and all.
+        if self.lane.as_ref().is_some_and(|lane| lane.runtime() != handle.id()) {
+            self.lane = None;
+        }
+        Ok(self.lane.get_or_insert_with(|| self.shared.sets.pick(&self.shared, handle, self.index)))
+    }
+
+    /// Sends a command without waiting for its reply.
+    fn send_only(&mut self, cmd: &Cmd) -> Result<(), Error> {
+        command::check_shared(cmd)?;
+        if self.shared.embedded {
+            return self.execute_locally(Payload::One(cmd)).map(drop);
+        }
+        let handle = current_runtime()?;
+        let now = Instant::now();
+        let deadline = Some(now + self.timeout);
+        loop {
+            let sent = self.lane(&handle)?.submit_unawaited(Payload::One(cmd), deadline, now);
+            match sent {
+                Err(error) if error.kind() == Kind::Moved || error.kind() == Kind::Cut => self.lane = None,
+                sent => return sent,
+            }
+        }
+    }
+
+    fn execute_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
+        self.shared.context.breaker.admit()?;
+        let fallback = self.shared.fallback.as_ref();
+        let fallback = fallback.ok_or_else(|| Error::config("an embedded pool needs a fallback"))?;
+        let batch: Vec<&Cmd> = payload.commands().collect();
+        match payload {
+            Payload::One(_) => Ok(Answer::Many(fallback.execute(&batch, false)?)),
+            Payload::Batch(pipeline) => answer::shaped_like_redis(fallback, &batch, pipeline),
+        }
+    }
+}
+
+impl ConnectionLike for Conn {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            if cmd.is_no_response() {
+                return Ok(self.send_only(cmd).map(|()| Value::Nil)?);
+            }
+            answer::one(self.call(Payload::One(cmd)).await)
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            if pipeline.is_empty() && !pipeline.is_transaction() {
+                return Ok(Vec::new());
+            }
+            answer::many(self.call(Payload::Batch(pipeline)).await, pipeline, offset, count)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.context.target.db
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("address", &self.shared.context.target).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,252 @@
+//! What the tasks of a pool share. It owns no task and no connection, so a task may keep it alive.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::breaker::{Backoff, Breaker, Lease};
+use crate::budget::{Budget, Permit};
+use crate::config::{PoolConfig, Target};
+use crate::dial::{self, Connection, Connector, Greeting, Held, Io, Network};
+use crate::error::{Error, Kind};
+use crate::lane::Window;
+use crate::state::State;
+
+/// At most one connection in so long is given up because the server refused us as a writer or a user.
+const REBUILD_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Context {
+    pub(crate) config: PoolConfig,
+    pub(crate) target: Target,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) breaker: Breaker,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) seen: Seen,
+    connector: Box<dyn Connector>,
+    born: Instant,
+    last_reply: AtomicU64,
+    rebuilt: Mutex<Option<Instant>>,
+}
+
+/// What was observed of the server, for the status.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) greeting: Mutex<Option<Greeting>>,
+    pub(crate) last_error: Mutex<Option<String>>,
+    pub(crate) dials: AtomicU64,
+    pub(crate) connected: AtomicU64,
+    latency_us: AtomicU64,
+}
+
+impl Seen {
+    /// A moving average over whole batches, from writing one to its last reply.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        match self.latency_us.load(Ordering::Relaxed) {
+            0 => None,
+            us => Some(Duration::from_micros(us)),
+        }
+    }
+}
+
+impl Context {
+    pub(crate) fn new(config: PoolConfig, target: Target) -> Self {
+        let backoff = Backoff::new(config.reconnect_min, config.reconnect_max, config.reconnect_max_long);
+        let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
+        Self {
+            budget: Budget::new(config.max_connections),
+            breaker: Breaker::new(backoff, probe_limit),
+            state: watch::Sender::new(State::Idle),
+            seen: Seen::default(),
+            connector: Box::new(Network { unacknowledged: config.socket_timeout }),
+            born: Instant::now(),
+            last_reply: AtomicU64::new(0),
+            rebuilt: Mutex::new(None),
+            config,
+            target,
+        }
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        Window { commands: self.config.window_commands, bytes: self.config.window_bytes }
+    }
+
+    /// Dials and greets within `limit`. A patient dial waits for a place in the budget; another one goes
+    /// without when there is none.
+    pub(crate) async fn connect(&self, limit: Duration, patient: bool) -> Result<Connection, Error> {
+        let permit = self.permit(patient).await?;
+        self.about_to_dial();
+        let max_reply = self.config.max_reply_bytes;
+        dial::dial(&*self.connector, &self.target, &self.budget, permit, limit, max_reply).await
+    }
+
+    /// Dials without greeting.
+    pub(crate) async fn connect_raw(&self) -> Result<(Box<dyn Io>, Held), Error> {
+        let permit = self.permit(true).await?;
+        self.about_to_dial();
+        let limit = self.config.connect_timeout;
+        dial::dial_raw(&*self.connector, &self.target, &self.budget, permit, limit).await
+    }
+
+    async fn permit(&self, patient: bool) -> Result<Permit, Error> {
+        if let Some(permit) = self.budget.try_acquire() {
+            return Ok(permit);
+        }
+        if !patient {
+            return Err(Error::not_sent(Kind::Moved, "no connection was free for one more lane"));
+        }
+        let limit = self.config.socket_timeout;
+        tokio::time::timeout(limit, self.budget.acquire()).await.map_err(|_| {
+            let max = self.budget.max();
+            Error::not_sent(
+                Kind::Timeout,
+                format!("no connection became free within {limit:?}: {max} of {max} (REDIS_MAX_CONNECTIONS) in use"),
+            )
+        })
+    }
+
+    fn about_to_dial(&self) {
+        self.seen.dials.fetch_add(1, Ordering::Relaxed);
+        let first = self.state.send_if_modified(|state| {
+            let idle = *state == State::Idle;
+            if idle {
+                *state = State::Connecting;
+            }
+            idle
+        });
+        if first {
+            tracing::info!(target: "cenote", address = %self.target, "connecting to Redis");
+        }
+    }
+
+    pub(crate) fn connected(&self, greeting: &Greeting, began: Instant) {
+        self.seen.connected.fetch_add(1, Ordering::Relaxed);
+        *self.seen.greeting.lock() = Some(greeting.clone());
+        let first = self.become_ready(|state| matches!(state, State::Idle | State::Connecting));
+        if first {
+            tracing::info!(
+                target: "cenote",
+                address = %self.target,
+                version = greeting.version.as_deref().unwrap_or("unknown"),
+                role = greeting.role.as_deref().unwrap_or("unknown"),
+                protocol = if greeting.resp3 { "RESP3" } else { "RESP2" },
+                took_ms = began.elapsed().as_millis() as u64,
+                "Redis is ready"
+            );
+        }
+    }
+
+    fn become_ready(&self, from: impl Fn(&State) -> bool) -> bool {
+        self.state.send_if_modified(|state| {
+            let change = from(state);
+            if change {
+                *state = State::Ready;
+            }
+            change
+        })
+    }
+
+    /// A lane could not be made. Opens the breaker, unless replies that came after the dial began show that
+    /// Redis is there (it may be full, or refuse only this connection). Returns the duty to look for Redis, if it
+    /// falls to the caller.
+    pub(crate) fn dial_failed(&self, error: &Error, began: Instant) -> Option<Lease> {
+        if error.kind() != Kind::Away {
+            return None;
+        }
+        self.note_error(error);
+        let last_reply = self.born + Duration::from_nanos(self.last_reply.load(Ordering::Relaxed));
+        if self.last_reply.load(Ordering::Relaxed) > 0 && last_reply > began {
+            return None;
+        }
+        self.trip(error)
+    }
+
+    /// A connection was lost. Returns the duty to look for Redis, if it falls to the caller.
+    pub(crate) fn lane_lost(&self, error: &Error, badly: bool) -> Option<Lease> {
+        self.note_error(error);
+        tracing::debug!(target: "cenote", address = %self.target, %error, "a connection was lost");
+        if badly { self.trip(error) } else { self.breaker.suspect(Instant::now()) }
+    }
+
+    fn trip(&self, cause: &Error) -> Option<Lease> {
+        let lease = self.breaker.trip(cause, Instant::now());
+        if lease.is_some() {
+            self.degrade(cause);
+        }
+        lease
+    }
+
+    fn degrade(&self, cause: &Error) {
+        let cause = cause.message().to_owned();
+        tracing::warn!(
+            target: "cenote",
+            address = %self.target,
+            %cause,
+            "Redis is away: strict calls fail fast until it answers again"
+        );
+        self.state.send_if_modified(|state| {
+            let open = *state != State::Closed;
+            if open {
+                *state = State::Degraded { since: SystemTime::now(), cause };
+            }
+            open
+        });
+    }
+
+    pub(crate) fn probe_failed(&self, lease: Lease, error: &Error) {
+        self.note_error(error);
+        if self.breaker.failed(lease, error, Instant::now()) {
+            self.degrade(error);
+        }
+    }
+
+    pub(crate) fn recovered(&self, lease: Lease, greeting: &Greeting) {
+        self.seen.connected.fetch_add(1, Ordering::Relaxed);
+        *self.seen.greeting.lock() = Some(greeting.clone());
+        if let Some(outage) = self.breaker.recovered(lease, Instant::now()) {
+            self.back(outage);
+        }
+    }
+
+    fn back(&self, outage: Duration) {
+        if self.become_ready(|state| matches!(state, State::Degraded { .. })) {
+            tracing::info!(
+                target: "cenote",
+                address = %self.target,
+                outage_ms = outage.as_millis() as u64,
+                "Redis answers again"
+            );
+        }
+    }
+
+    /// Some command was answered, just now.
+    pub(crate) fn reply_seen(&self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.born).as_nanos() as u64;
+        self.last_reply.store(nanos.max(1), Ordering::Relaxed);
+        if let Some(outage) = self.breaker.reply_seen(now) {
+            self.back(outage);
+        }
+    }
+
+    pub(crate) fn observe_latency(&self, sample: Duration) {
+        let sample = (sample.as_micros() as u64).max(1);
+        let old = self.seen.latency_us.load(Ordering::Relaxed);
+        let new = if old == 0 { sample } else { (old * 7 + sample) / 8 };
+        self.seen.latency_us.store(new.max(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_rebuild(&self, now: Instant) -> bool {
+        let mut rebuilt = self.rebuilt.lock();
+        let due = rebuilt.is_none_or(|last| now.saturating_duration_since(last) >= REBUILD_EVERY);
+        if due {
+            *rebuilt = Some(now);
+        }
+        due
+    }
+
+    fn note_error(&self, error: &Error) {
+        *self.seen.last_error.lock() = Some(error.message().to_owned());
+    }
+}

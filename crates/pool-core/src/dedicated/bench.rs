@@ -1,0 +1,237 @@
+//! Who may have an exclusive connection, and in which order.
+//!
+//! Invariants, all under the one lock:
+//! * `taken` counts the places that are held: by callers, by calls that are being granted one, and by idle
+//!   lanes. It never exceeds `most`.
+//! * Whoever lets go of a place serves the front of the queue in the same step, so nobody waits while a place
+//!   is free, and nobody overtakes.
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+use crate::dial::{Farewell, Socket};
+use crate::error::Error;
+use crate::lane::Lane;
+
+#[derive(Clone)]
+pub(crate) struct Bench(Arc<Mutex<State>>);
+
+struct State {
+    most: usize,
+    taken: usize,
+    idle: Vec<Arc<Lane>>,
+    queue: VecDeque<Waiting>,
+    holders: Vec<Holder>,
+    last_holder: u64,
+    raw: Vec<std::sync::Weak<dyn Socket>>,
+}
+
+struct Waiting {
+    runtime: runtime::Id,
+    grant: oneshot::Sender<Grant>,
+}
+
+struct Holder {
+    id: u64,
+    since: Instant,
+    at: &'static Location<'static>,
+}
+
+/// The right to one exclusive connection. Dropping it passes it on.
+pub(super) struct Place {
+    bench: Bench,
+    armed: bool,
+}
+
+/// A place, and the idle connection that came with it if there was one for the asking runtime.
+pub(super) struct Grant(Option<(Place, Option<Arc<Lane>>)>);
+
+pub(super) enum Entry {
+    Granted(Grant),
+    Wait(oneshot::Receiver<Grant>),
+}
+
+impl Bench {
+    pub(crate) fn new(most: usize) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            most,
+            taken: 0,
+            idle: Vec::new(),
+            queue: VecDeque::new(),
+            holders: Vec::new(),
+            last_holder: 0,
+            raw: Vec::new(),
+        })))
+    }
+
+    pub(super) fn enter(&self, runtime: runtime::Id) -> Entry {
+        let mut state = self.0.lock();
+        state.queue.retain(|waiting| !waiting.grant.is_closed());
+        if state.queue.is_empty()
+            && let Some(lane) = state.claim(runtime)
+        {
+            drop(state);
+            return Entry::Granted(Grant(Some((self.place(), lane))));
+        }
+        let (grant, receiver) = oneshot::channel();
+        state.queue.push_back(Waiting { runtime, grant });
+        Entry::Wait(receiver)
+    }
+
+    fn place(&self) -> Place {
+        Place { bench: self.clone(), armed: true }
+    }
+
+    /// Gives a clean lane to the next who waits in its runtime's turn, or lets it rest.
+    pub(super) fn put_back(&self, mut place: Place, lane: Arc<Lane>) {
+        place.armed = false;
+        let mut state = self.0.lock();
+        state.idle.push(lane);
+        state.taken -= 1;
+        self.serve(state);
+    }
+
+    fn release(&self) {
+        let mut state = self.0.lock();
+        state.taken -= 1;
+        self.serve(state);
+    }
+
+    fn serve(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+        while let Some(next) = state.queue.pop_front() {
+            if next.grant.is_closed() {
+                continue;
+            }
+            let Some(lane) = state.claim(next.runtime) else {
+                state.queue.push_front(next);
+                return;
+            };
+            drop(state);
+            // If the caller went away in this moment, the grant comes back and its drop serves the next.
+            drop(next.grant.send(Grant(Some((self.place(), lane)))));
+            return;
+        }
+    }
+
+    /// Remembers who holds a place, for the message of whoever waits in vain.
+    pub(super) fn hold(&self, at: &'static Location<'static>) -> u64 {
+        let mut state = self.0.lock();
+        state.last_holder += 1;
+        let id = state.last_holder;
+        state.holders.push(Holder { id, since: Instant::now(), at });
+        id
+    }
+
+    pub(super) fn unhold(&self, id: u64) {
+        self.0.lock().holders.retain(|holder| holder.id != id);
+    }
+
+    pub(super) fn describe(&self, waited: Duration) -> String {
+        let state = self.0.lock();
+        let mut text = format!(
+            "waited {:.3} s for one of {} exclusive connections (REDIS_MAX_CONNECTIONS - 1); in use: {}",
+            waited.as_secs_f64(),
+            state.most,
+            state.holders.len()
+        );
+        let mut holders: Vec<_> = state.holders.iter().collect();
+        holders.sort_by_key(|holder| holder.since);
+        for holder in holders.iter().take(5) {
+            let held = holder.since.elapsed().as_secs_f64();
+            text.push_str(&format!(", {held:.3} s by {}", holder.at));
+        }
+        text.push_str(&format!("; others waiting: {}", state.queue.len()));
+        text
+    }
+
+    pub(super) fn keep_raw(&self, socket: &Arc<dyn Socket>) {
+        let mut state = self.0.lock();
+        state.raw.retain(|socket| socket.strong_count() > 0);
+        state.raw.push(Arc::downgrade(socket));
+    }
+
+    /// Places held by callers.
+    pub(crate) fn in_use(&self) -> usize {
+        self.0.lock().taken
+    }
+
+    /// An idle lane has ended by itself.
+    pub(crate) fn forget(&self, lane: &Lane) {
+        self.0.lock().idle.retain(|idle| !std::ptr::eq(Arc::as_ptr(idle), lane));
+    }
+
+    pub(crate) fn end_idle(&self) {
+        let idle = std::mem::take(&mut self.0.lock().idle);
+        for lane in idle {
+            lane.retire();
+        }
+    }
+
+    /// Cuts everything, raw streams too.
+    pub(crate) fn end_all(&self, cause: &Error) {
+        let mut state = self.0.lock();
+        let idle = std::mem::take(&mut state.idle);
+        let raw = std::mem::take(&mut state.raw);
+        state.queue.clear();
+        drop(state);
+        for lane in idle {
+            lane.end(cause, Farewell::Finish);
+        }
+        for socket in raw.iter().filter_map(std::sync::Weak::upgrade) {
+            socket.abort();
+        }
+    }
+}
+
+impl State {
+    /// Takes a place if one can be had: with an idle lane of this runtime, or a free one, or one that an idle
+    /// lane of another runtime gives up. The budget of the whole pool is the dialler's business.
+    fn claim(&mut self, runtime: runtime::Id) -> Option<Option<Arc<Lane>>> {
+        while let Some(index) = self.idle.iter().rposition(|lane| lane.runtime() == runtime) {
+            let lane = self.idle.swap_remove(index);
+            if lane.check_out() {
+                self.taken += 1;
+                return Some(Some(lane));
+            }
+        }
+        if self.taken + self.idle.len() >= self.most {
+            if self.idle.is_empty() {
+                return None;
+            }
+            self.idle.remove(0).retire();
+        }
+        self.taken += 1;
+        Some(None)
+    }
+}
+
+impl Grant {
+    pub(super) fn accept(mut self) -> Option<(Place, Option<Arc<Lane>>)> {
+        self.0.take()
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        if let Some((place, Some(lane))) = self.0.take()
+            && lane.check_in()
+        {
+            let bench = place.bench.clone();
+            bench.put_back(place, lane);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.armed {
+            self.bench.release();
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Getting an exclusive connection, under one limit.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::bench::{Entry, Place};
+use super::connection::Dedicated;
+use crate::error::{Error, Kind};
+use crate::lane::{Lane, Use, launch};
+use crate::shared::{Shared, current_runtime};
+
+pub(crate) async fn check_out(
+    shared: Arc<Shared>,
+    at: &'static Location<'static>,
+) -> Result<Dedicated, Error> {
+    let limit = shared.context.config.socket_timeout;
+    let began = Instant::now();
+    let handle = current_runtime()?;
+    shared.admit(&handle)?;
+    let (place, lane) = wait_for_place(&shared, &handle, began, limit).await?;
+    let held = shared.bench.hold(at);
+    let fresh = lane.is_none();
+    let lane = lane.unwrap_or_else(|| new_lane(&shared, &handle));
+    let mut dedicated = Dedicated::new(shared, lane, place, held);
+    if fresh {
+        dedicated.greet(began + limit).await?;
+    } else {
+        dedicated.make_clean(&handle, began + limit).await?;
+    }
+    Ok(dedicated)
+}
+
+pub(super) fn new_lane(shared: &Arc<Shared>, handle: &Handle) -> Arc<Lane> {
+    let lane = Lane::new(handle.id(), Use::Exclusive, shared.context.window());
+    shared.context.budget.register(&lane);
+    launch(handle, lane.clone(), shared, None, true);
+    lane
+}
+
+/// Waits its turn. The time is kept by a task, since a caller's future must not own a timer.
+pub(super) async fn wait_for_place(
+    shared: &Arc<Shared>,
+    handle: &Handle,
+    began: Instant,
+    limit: Duration,
+) -> Result<(Place, Option<Arc<Lane>>), Error> {
+    if shared.embedded {
+        return Err(Error::not_sent(
+            Kind::Refused,
+            "an embedded pool has no connections to be exclusive: dedicated() needs a Redis",
+        ));
+    }
+    let receiver = match shared.bench.enter(handle.id()) {
+        Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
+        Entry::Wait(receiver) => receiver,
+    };
+    let task = handle.spawn(async move { tokio::time::timeout(limit, receiver).await });
+    match AbortOnDrop(task).await {
+        Ok(Ok(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
+        Ok(Ok(Err(_))) => Err(Error::closed()),
+        Ok(Err(_)) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
+        Err(_) => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
+    }
+}
+
+/// A caller that goes away leaves the queue.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> std::future::Future for AbortOnDrop<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

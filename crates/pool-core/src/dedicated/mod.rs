@@ -1,0 +1,14 @@
+//! Connections for one caller at a time: blocking commands, `WATCH`, whatever must not be shared.
+
+mod bench;
+mod checkout;
+mod connection;
+mod raw;
+mod transaction;
+
+pub(crate) use bench::Bench;
+pub(crate) use checkout::check_out;
+pub use connection::Dedicated;
+pub use raw::DedicatedIo;
+pub(crate) use raw::open_raw;
+pub(crate) use transaction::transaction;

@@ -1,0 +1,166 @@
+//! The greeting: who we are, which protocol and database, and whether the server serves.
+
+use std::collections::VecDeque;
+
+use redis::{Cmd, ProtocolVersion, RedisError, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Io;
+use crate::codec::{Decoder, Limits};
+use crate::config::Target;
+
+/// What the server said of itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Greeting {
+    pub(crate) version: Option<String>,
+    pub(crate) role: Option<String>,
+    pub(crate) resp3: bool,
+}
+
+pub(crate) enum Refusal {
+    /// The server's own words.
+    Said(RedisError),
+    Failed(String),
+}
+
+/// `HELLO`, `SELECT` and `PING` in one round trip; where there is no `HELLO`, `AUTH` and RESP2 in a second.
+/// The `PING` tells a server that is still loading.
+pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) -> Result<Greeting, Refusal> {
+    let decoder = Decoder::new(Limits { bulk: max_reply.min(64 << 20), ..Limits::default() });
+    let mut talk = Talk { io, decoder, arrived: VecDeque::new() };
+    let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
+    let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];
+    commands.extend(select_and_ping(target));
+    let mut replies = talk.ask(&commands).await?;
+    match replies.remove(0).extract_error() {
+        Ok(reply) => {
+            succeed(replies)?;
+            Ok(Greeting { resp3: !resp2_wanted, ..read_hello(reply) })
+        }
+        Err(error) if speaks_no_hello(&error) => {
+            let mut commands = Vec::new();
+            commands.extend(target.password().map(|password| auth(target, password)));
+            commands.extend(select_and_ping(target));
+            succeed(talk.ask(&commands).await?)?;
+            Ok(Greeting::default())
+        }
+        Err(error) => Err(Refusal::Said(error)),
+    }
+}
+
+/// `RESET` and the greeting again, as one pipeline for a connection that a caller has changed.
+pub(crate) fn again(target: &Target, resp3: bool) -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("RESET");
+    pipeline.add_command(hello(target, if resp3 { 3 } else { 2 }));
+    for command in select_and_ping(target) {
+        pipeline.add_command(command);
+    }
+    pipeline
+}
+
+fn hello(target: &Target, protocol: u8) -> Cmd {
+    let mut cmd = redis::cmd("HELLO");
+    cmd.arg(protocol);
+    if let Some(password) = target.password() {
+        cmd.arg("AUTH").arg(target.username.as_deref().unwrap_or("default")).arg(password);
+    }
+    cmd
+}
+
+fn auth(target: &Target, password: &str) -> Cmd {
+    let mut cmd = redis::cmd("AUTH");
+    if let Some(name) = &target.username {
+        cmd.arg(name);
+    }
+    cmd.arg(password);
+    cmd
+}
+
+fn select_and_ping(target: &Target) -> Vec<Cmd> {
+    let mut commands = Vec::new();
+    if target.db != 0 {
+        let mut select = redis::cmd("SELECT");
+        select.arg(target.db);
+        commands.push(select);
+    }
+    commands.push(redis::cmd("PING"));
+    commands
+}
+
+fn speaks_no_hello(error: &RedisError) -> bool {
+    let detail = error.detail().unwrap_or_default().to_ascii_lowercase();
+    error.code() == Some("NOPROTO") || detail.contains("unknown command")
+}
+
+fn succeed(replies: Vec<Value>) -> Result<(), Refusal> {
+    for reply in replies {
+        reply.extract_error().map_err(Refusal::Said)?;
+    }
+    Ok(())
+}
+
+fn read_hello(reply: Value) -> Greeting {
+    let mut greeting = Greeting::default();
+    let pairs: Vec<(String, Value)> = redis::from_redis_value(reply).unwrap_or_default();
+    for (name, value) in pairs {
+        let text = || redis::from_redis_value_ref::<String>(&value).ok();
+        match name.as_str() {
+            "version" => greeting.version = text(),
+            "role" => greeting.role = text(),
+            _ => {}
+        }
+    }
+    greeting
+}
+
+struct Talk<'a> {
+    io: &'a mut dyn Io,
+    decoder: Decoder,
+    arrived: VecDeque<Value>,
+}
+
+impl Talk<'_> {
+    async fn ask(&mut self, commands: &[Cmd]) -> Result<Vec<Value>, Refusal> {
+        let mut bytes = Vec::new();
+        for command in commands {
+            command.write_packed_command(&mut bytes);
+        }
+        // A server that turns us away may have closed already: what it said is worth more than the failed write.
+        let written = self.io.write_all(&bytes).await;
+        let mut replies = Vec::with_capacity(commands.len());
+        while replies.len() < commands.len() {
+            match self.next().await {
+                Ok(value) => replies.push(value),
+                Err(why) => {
+                    // A full server (MAXCLIENTS) or a protected one says so unasked, once, and closes.
+                    for value in replies {
+                        value.extract_error().map_err(Refusal::Said)?;
+                    }
+                    return Err(written.map_or_else(|error| Refusal::Failed(error.to_string()), |()| why));
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    async fn next(&mut self) -> Result<Value, Refusal> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(value) = self.arrived.pop_front() {
+                return Ok(value);
+            }
+            let failed = |why: String| Refusal::Failed(why);
+            match self.io.read(&mut buffer).await {
+                Ok(0) => return Err(failed("it closed the connection during the greeting".to_owned())),
+                Ok(count) => {
+                    let mut values = Vec::new();
+                    let decoded = self.decoder.feed(&buffer[..count], &mut values);
+                    self.arrived.extend(values);
+                    decoded.map_err(|error| failed(error.to_string()))?;
+                }
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A second handle on an open socket, for whoever ends it from outside.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use super::Socket;
+
+/// A duplicate of the descriptor: the connection closes once both are dropped.
+pub(super) struct Duplicate(socket2::Socket);
+
+impl Duplicate {
+    pub(super) fn of(socket: socket2::SockRef<'_>) -> io::Result<Self> {
+        socket.try_clone().map(Self)
+    }
+}
+
+// A socket that is already closed has nothing left to end: errors here tell nobody anything.
+impl Socket for Duplicate {
+    fn finish(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+
+    fn abort(&self) {
+        let _ = self.0.set_linger(Some(Duration::ZERO));
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+
+    fn peer_closed(&self) -> bool {
+        let mut rest = [MaybeUninit::uninit(); 4096];
+        loop {
+            match self.0.recv(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The one task of a lane: connects, then writes batches, reads replies and keeps the timer until the end.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use redis::Value;
+use tokio::io::ReadBuf;
+use tokio::runtime::Handle;
+
+use super::handle::{Lane, fill};
+use super::machine::{Filled, Phase};
+use super::timer::Timer;
+use crate::breaker::{Lease, probe};
+use crate::codec::{Decoder, Limits, ProtocolError};
+use crate::context::Context;
+use crate::dial::{Connection, Farewell, Io};
+use crate::error::{Error, Kind};
+use crate::shared::Shared;
+
+const READ_BUFFER: usize = 64 << 10;
+/// An output buffer that grew past this is not kept.
+const KEEP: usize = 1 << 20;
+
+/// Starts the task of `lane`, on `connection` or on one that it dials first.
+///
+/// Must not be called under a lock: a runtime that is shutting down drops the task at once, and with it the
+/// [`Guard`], which takes locks.
+pub(crate) fn launch(
+    handle: &Handle,
+    lane: Arc<Lane>,
+    shared: &Arc<Shared>,
+    connection: Option<Connection>,
+    patient: bool,
+) {
+    let guard = Guard { lane, home: Arc::downgrade(shared) };
+    handle.spawn(drive(guard, shared.context.clone(), connection, patient));
+}
+
+async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connection>, patient: bool) {
+    let home = guard.home.clone();
+    let lease = match connection {
+        Some(connection) => serve(&guard.lane, &context, connection).await,
+        None => match connect(&guard.lane, &context, patient).await {
+            Ok(connection) => serve(&guard.lane, &context, connection).await,
+            Err(lease) => lease,
+        },
+    };
+    drop(guard);
+    if let Some(lease) = lease {
+        probe(lease, context, home).await;
+    }
+}
+
+/// However the task ends, the lane's callers learn it: also when the runtime drops it, even before it ran.
+struct Guard {
+    lane: Arc<Lane>,
+    home: Weak<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let why = if std::thread::panicking() {
+            "this tokio runtime has no I/O or time driver: build it with enable_all()"
+        } else {
+            "the tokio runtime that served this connection has ended"
+        };
+        self.lane.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
+        if let Some(shared) = self.home.upgrade() {
+            shared.forget(&self.lane);
+        }
+    }
+}
+
+/// Dials while keeping the deadlines of those who wait.
+async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
+    let began = Instant::now();
+    let mut dial = std::pin::pin!(context.connect(context.config.connect_timeout, patient));
+    let mut timer = Timer::default();
+    let dialled = poll_fn(|cx| {
+        if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
+            return Poll::Ready(Some(dialled));
+        }
+        loop {
+            let mut filled = Filled::new();
+            let mut state = lane.state().lock();
+            if !matches!(state.machine.phase(), Phase::Connecting) {
+                return Poll::Ready(None);
+            }
+            state.machine.expire(Instant::now(), &mut filled);
+            state.driver = Some(cx.waker().clone());
+            let next = state.machine.next_deadline();
+            drop(state);
+            fill(&mut filled);
+            if timer.poll(next, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    match dialled.ok_or(None)? {
+        Ok(connection) => {
+            context.connected(&connection.greeting, began);
+            Ok(connection)
+        }
+        Err(error) => {
+            // First the breaker, then the callers: when they try again they find it open.
+            let lease = context.dial_failed(&error, began);
+            lane.end(&error, Farewell::Finish);
+            Err(lease)
+        }
+    }
+}
+
+/// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
+async fn serve(lane: &Lane, context: &Context, connection: Connection) -> Option<Lease> {
+    lane.install(connection.held, connection.greeting.resp3, Instant::now());
+    let mut driver = Driver::new(lane, context, connection.io);
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    let written = Some(driver.written);
+    let answered = driver.replies > 0;
+    let (error, farewell, silent) = match end {
+        End::Outside => return None,
+        End::Drained => {
+            let moved = Error::not_sent(Kind::Moved, "the connection was drained");
+            lane.end_after(&moved, Farewell::Finish, written);
+            return None;
+        }
+        End::PeerClosed => {
+            let why = "Redis closed the connection".to_owned();
+            (Error::not_sent(Kind::Cut, why), Farewell::PeerGone, false)
+        }
+        End::Io(error) => {
+            let why = format!("the connection to Redis was lost: {error}");
+            (Error::not_sent(Kind::Cut, why), Farewell::PeerGone, false)
+        }
+        End::Protocol(error) => (Error::not_sent(Kind::Cut, error.to_string()), Farewell::Abort, false),
+        End::Silent => {
+            let limit = context.config.socket_timeout;
+            let why = format!("Redis owed a reply and sent nothing for {limit:?} (REDIS_SOCKET_TIMEOUT)");
+            (Error::not_sent(Kind::Cut, why), Farewell::Abort, true)
+        }
+    };
+    drop(driver);
+    if lane.has_ended() {
+        return None;
+    }
+    let lease = context.lane_lost(&error, silent || !answered);
+    lane.end_after(&error, farewell, written);
+    lease
+}
+
+enum End {
+    PeerClosed,
+    Io(io::Error),
+    Protocol(ProtocolError),
+    Silent,
+    Drained,
+    /// Somebody else ended the lane.
+    Outside,
+}
+
+struct Driver<'a> {
+    lane: &'a Lane,
+    context: &'a Context,
+    io: Box<dyn Io>,
+    decoder: Decoder,
+    buffer: Vec<u8>,
+    values: Vec<Value>,
+    filled: Filled,
+    output: Vec<u8>,
+    sent: usize,
+    written: u64,
+    /// Whoever is ready to run has been let run since there was output: one write carries all of it.
+    gathered: bool,
+    replies: u64,
+    last_byte: Instant,
+    /// A batch under way: when it was taken, and the number of the reply that ends it.
+    round_trip: Option<(Instant, u64)>,
+    timer: Timer,
+}
+
+enum Next {
+    Write,
+    /// Let others append first; this task is scheduled already.
+    Yield,
+    Rest,
+    End(End),
+}
+
+impl<'a> Driver<'a> {
+    fn new(lane: &'a Lane, context: &'a Context, io: Box<dyn Io>) -> Self {
+        let limits = Limits { bulk: context.config.max_reply_bytes, ..Limits::default() };
+        Self {
+            lane,
+            context,
+            io,
+            decoder: Decoder::new(limits),
+            buffer: vec![0; READ_BUFFER],
+            values: Vec::new(),
+            filled: Filled::new(),
+            output: Vec::new(),
+            sent: 0,
+            written: 0,
+            gathered: false,
+            replies: 0,
+            last_byte: Instant::now(),
+            round_trip: None,
+            timer: Timer::default(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
+        // Reading comes first: a connection that was closed while idle is found before anything is written
+        // to it, so that what waits for it counts as not sent.
+        if let Poll::Ready(end) = self.read(cx) {
+            return Poll::Ready(end);
+        }
+        loop {
+            let stuck = match self.write(cx) {
+                Ok(written) => written.is_pending(),
+                Err(end) => return Poll::Ready(end),
+            };
+            let next = if stuck { Next::Rest } else { self.next(cx) };
+            match next {
+                Next::Write => {}
+                Next::Yield => return Poll::Pending,
+                Next::End(end) => return Poll::Ready(end),
+                Next::Rest => match self.rest(cx) {
+                    Poll::Ready(Some(end)) => return Poll::Ready(end),
+                    Poll::Ready(None) => {}
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
+        loop {
+            let mut buffer = ReadBuf::new(&mut self.buffer);
+            match Pin::new(&mut *self.io).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Io(error)),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(End::PeerClosed),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.last_byte = Instant::now();
+            // What came whole before a protocol error is still delivered.
+            let decoded = self.decoder.feed(buffer.filled(), &mut self.values);
+            if let Err(error) = self.deliver(self.last_byte).and(decoded) {
+                return Poll::Ready(End::Protocol(error));
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Instant) -> Result<(), ProtocolError> {
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let delivered = self.lane.state().lock().machine.deliver(&mut self.values, &mut self.filled, now);
+        fill(&mut self.filled);
+        self.values.clear();
+        let delivered = delivered?;
+        if delivered.replies > 0 {
+            self.replies += delivered.replies as u64;
+            self.context.reply_seen(now);
+        }
+        if let Some((since, last)) = self.round_trip
+            && self.replies >= last
+        {
+            self.round_trip = None;
+            self.context.observe_latency(now.saturating_duration_since(since));
+        }
+        if delivered.rebuild && self.context.may_rebuild(now) {
+            self.lane.drain();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, cx: &mut TaskContext<'_>) -> Result<Poll<()>, End> {
+        while self.sent < self.output.len() {
+            match Pin::new(&mut *self.io).poll_write(cx, &self.output[self.sent..]) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(0)) => return Err(End::PeerClosed),
+                Poll::Ready(Ok(count)) => {
+                    self.sent += count;
+                    self.written += count as u64;
+                }
+                Poll::Ready(Err(error)) => return Err(End::Io(error)),
+            }
+        }
+        self.output.clear();
+        self.output.shrink_to(KEEP);
+        self.sent = 0;
+        Ok(Poll::Ready(()))
+    }
+
+    fn next(&mut self, cx: &mut TaskContext<'_>) -> Next {
+        let mut state = self.lane.state().lock();
+        if !state.machine.has_output() {
+            return Next::Rest;
+        }
+        if matches!(state.machine.phase(), Phase::Ended(_)) {
+            return Next::End(End::Outside);
+        }
+        if !self.gathered {
+            self.gathered = true;
+            cx.waker().wake_by_ref();
+            return Next::Yield;
+        }
+        self.gathered = false;
+        let last = state.machine.take_output(&mut self.output);
+        drop(state);
+        if self.round_trip.is_none() {
+            self.round_trip = Some((Instant::now(), last));
+        }
+        Next::Write
+    }
+
+    /// Nothing to do until a caller, the peer or the clock says so. `Ready(None)` asks for another look.
+    fn rest(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<End>> {
+        loop {
+            let mut state = self.lane.state().lock();
+            let stuck = !self.output.is_empty();
+            match state.machine.phase() {
+                Phase::Ended(_) => return Poll::Ready(Some(End::Outside)),
+                Phase::Draining => {
+                    state.notice_drain();
+                    if state.machine.is_idle() && !stuck {
+                        return Poll::Ready(Some(End::Drained));
+                    }
+                }
+                Phase::Connecting | Phase::Open => {}
+            }
+            if state.machine.has_output() && !stuck {
+                return Poll::Ready(None);
+            }
+            state.driver = Some(cx.waker().clone());
+            let config = &self.context.config;
+            // A connection that a caller holds is that caller's: no PING may come between its commands, and
+            // its blocking commands make the server rightly silent.
+            let (silent, ping) = if state.is_checked_out() {
+                (None, None)
+            } else {
+                let idle = state.machine.is_idle();
+                let silent = state.machine.silent_at(self.last_byte, config.socket_timeout);
+                (silent, idle.then(|| self.last_byte + config.health_check_interval))
+            };
+            let deadline = state.machine.next_deadline();
+            drop(state);
+            let next = [silent, ping, deadline].into_iter().flatten().min();
+            if self.timer.poll(next, cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if silent.is_some_and(|at| at <= now) {
+                return Poll::Ready(Some(End::Silent));
+            }
+            let mut state = self.lane.state().lock();
+            if ping.is_some_and(|at| at <= now) && state.machine.is_idle() && !state.is_checked_out() {
+                state.machine.ping(now);
+            }
+            state.machine.expire(now, &mut self.filled);
+            drop(state);
+            fill(&mut self.filled);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The shared lanes, a set for each runtime: a socket belongs to the runtime it was opened in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::{self, Handle};
+
+use super::driver::launch;
+use super::handle::{Lane, Use};
+use crate::dial::Connection;
+use crate::error::Error;
+use crate::shared::Shared;
+
+/// After a lane could not be made its runtime tries no further one for so long, if it has another.
+const PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+pub(crate) struct Sets {
+    map: Mutex<HashMap<runtime::Id, Set>>,
+}
+
+#[derive(Default)]
+struct Set {
+    lanes: Vec<Option<Arc<Lane>>>,
+    paused_until: Option<Instant>,
+}
+
+impl Sets {
+    /// The lane for `index` in the runtime of `handle`, made if need be. A lane that has ended is replaced
+    /// here: so a runtime with the id of one that ended finds nothing of its predecessor's in use.
+    pub(crate) fn pick(&self, shared: &Arc<Shared>, handle: &Handle, index: usize) -> Arc<Lane> {
+        let context = &shared.context;
+        let mut map = self.map.lock();
+        let set = map.entry(handle.id()).or_default();
+        set.lanes.resize(context.config.lanes_per_runtime, None);
+        let index = index % set.lanes.len();
+        if let Some(lane) = set.lanes[index].as_ref().filter(|lane| lane.accepts()) {
+            return lane.clone();
+        }
+        let other = set.lanes.iter().flatten().find(|lane| lane.accepts());
+        if let Some(other) = other {
+            let paused = set.paused_until.is_some_and(|until| Instant::now() < until);
+            if paused || context.budget.used() >= context.budget.max() {
+                return other.clone();
+            }
+        }
+        let patient = other.is_none();
+        let lane = Lane::new(handle.id(), Use::Shared, context.window());
+        context.budget.register(&lane);
+        set.lanes[index] = Some(lane.clone());
+        drop(map);
+        launch(handle, lane.clone(), shared, None, patient);
+        lane
+    }
+
+    /// Makes a lane of a connection that is there already.
+    pub(crate) fn adopt(&self, shared: &Arc<Shared>, handle: &Handle, connection: Connection) {
+        let context = &shared.context;
+        let mut map = self.map.lock();
+        let set = map.entry(handle.id()).or_default();
+        set.lanes.resize(context.config.lanes_per_runtime, None);
+        let vacant = set.lanes.iter_mut().find(|lane| lane.as_ref().is_none_or(|lane| !lane.accepts()));
+        let Some(place) = vacant else { return };
+        let lane = Lane::new(handle.id(), Use::Shared, context.window());
+        context.budget.register(&lane);
+        *place = Some(lane.clone());
+        drop(map);
+        launch(handle, lane, shared, Some(connection), true);
+    }
+
+    /// The lane's task is over.
+    pub(crate) fn forget(&self, lane: &Lane) {
+        let mut map = self.map.lock();
+        let Some(set) = map.get_mut(&lane.runtime()) else { return };
+        for place in &mut set.lanes {
+            if place.as_ref().is_some_and(|held| std::ptr::eq(Arc::as_ptr(held), lane)) {
+                *place = None;
+                set.paused_until = Some(Instant::now() + PAUSE);
+            }
+        }
+        if set.lanes.iter().all(Option::is_none) {
+            map.remove(&lane.runtime());
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Lane>> {
+        self.map.lock().values().flat_map(|set| set.lanes.iter().flatten().cloned()).collect()
+    }
+
+    pub(crate) fn end_all(&self, cause: &Error, farewell: crate::dial::Farewell) -> usize {
+        self.all().iter().filter(|lane| lane.end(cause, farewell)).count()
+    }
+}

@@ -1,0 +1,202 @@
+//! The one handle, and its life.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use redis::{FromRedisValue, Pipeline, RedisResult, ToRedisArgs};
+use tokio::sync::watch;
+
+use crate::builder::PoolBuilder;
+use crate::close::{self, CloseReport, Closing};
+use crate::config::{PoolConfig, Target};
+use crate::conn::Conn;
+use crate::context::Context;
+use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
+use crate::error::Error;
+use crate::fallback::Fallback;
+use crate::shared::Shared;
+use crate::state::State;
+use crate::status::{self, Status};
+
+/// One shared Redis pool: built without I/O, connected on first use, working from any runtime, closed once.
+///
+/// Clones are cheap and all mean the same pool. It may live in a `static LazyLock`. When the last clone goes
+/// (connections made of it count as clones) its sockets are cut; [`close`](Self::close) is the orderly way.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// Starts a configuration with the defaults of [`PoolConfig`].
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::default()
+    }
+
+    /// A pool with no Redis: `fallback` answers every command it serves, and what it does not serve is an error
+    /// that says so. Nothing is ever dialled.
+    pub fn embedded(fallback: impl Fallback) -> Self {
+        let config = PoolConfig { enabled: false, ..PoolConfig::default() };
+        Self::assemble(config, Target::nowhere(), Some(Arc::new(fallback)))
+    }
+
+    pub(crate) fn assemble(
+        config: PoolConfig,
+        target: Target,
+        fallback: Option<Arc<dyn Fallback>>,
+    ) -> Self {
+        let embedded = !config.enabled;
+        let context = Context::new(config, target);
+        if embedded {
+            context.state.send_replace(State::Embedded);
+            tracing::info!(target: "cenote", "pool configured without Redis: the fallback answers everything");
+        } else {
+            tracing::info!(
+                target: "cenote",
+                address = %context.target,
+                required = context.config.required,
+                max_connections = context.config.max_connections,
+                "Redis pool configured"
+            );
+        }
+        let most_exclusive = context.config.max_connections - 1;
+        Self {
+            shared: Arc::new(Shared {
+                context: Arc::new(context),
+                sets: crate::lane::Sets::default(),
+                bench: Bench::new(most_exclusive),
+                fallback,
+                embedded,
+                next_conn: AtomicUsize::new(0),
+                closing: Closing::new(),
+            }),
+        }
+    }
+
+    /// Connects now instead of at the first call. Any number of callers may start a pool; it dials once.
+    ///
+    /// It returns within the connect timeout. When Redis is away and not required it returns the state
+    /// [`Degraded`](State::Degraded), and the pool keeps trying by itself.
+    ///
+    /// # Errors
+    ///
+    /// Redis is `required` and cannot be used; or the pool is closed; or there is no tokio runtime.
+    ///
+    /// **Cancel safety.** Dropping it leaves the attempt under way.
+    pub async fn start(&self) -> Result<State, Error> {
+        let context = &self.shared.context;
+        if self.shared.embedded {
+            context.breaker.admit()?;
+            return Ok(self.state());
+        }
+        // The dial has this limit for itself; the call is given a little more, so that the dial's own error,
+        // which knows the cause, comes first.
+        let limit = context.config.connect_timeout + std::time::Duration::from_millis(200);
+        let ping = redis::cmd("PING");
+        let answered = ping.exec_async(&mut self.conn().with_timeout(limit)).await;
+        let Err(error) = answered else { return Ok(self.state()) };
+        let error = Error::from_redis(&error).cloned().unwrap_or_else(|| Error::answered(error));
+        if error.is_closed() || error.is_config() {
+            return Err(error);
+        }
+        if context.config.required {
+            let message = format!("{}, but REDIS_REQUIRED is true", error.message());
+            return Err(error.retold(error.kind(), message));
+        }
+        Ok(self.state())
+    }
+
+    /// A handle for commands over the shared connections. Makes no connection yet.
+    pub fn conn(&self) -> Conn {
+        Conn::new(self.shared.clone())
+    }
+
+    /// An exclusive connection, for blocking commands and whatever changes a connection. First come, first
+    /// served, within the socket timeout.
+    ///
+    /// # Errors
+    ///
+    /// Redis is away; or none became free in time, in which case the error says how long it waited and who
+    /// holds what; or the pool is closed or embedded.
+    ///
+    /// **Cancel safety.** Dropping it leaves the queue; a connection that was on its way goes to the next.
+    #[track_caller]
+    pub fn dedicated(&self) -> impl Future<Output = Result<Dedicated, Error>> + Send + use<> {
+        dedicated::check_out(self.shared.clone(), Location::caller())
+    }
+
+    /// Watches `keys`, lets `decide` read and fill an atomic pipeline, and executes it; all of it again if a
+    /// watched key was changed meanwhile, until the socket timeout has passed.
+    ///
+    /// `decide` may run several times. It must not execute the pipeline itself.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `decide` or Redis says; or a timeout ([`Error::is_timeout`]) when other writers kept winning,
+    /// in which case nothing was executed.
+    ///
+    /// ```no_run
+    /// # async fn example(pool: cenote_pool_core::Pool) -> redis::RedisResult<()> {
+    /// use redis::AsyncCommands;
+    ///
+    /// let (balance,): (i64,) = pool
+    ///     .transaction(&["balance"], async |conn, pipe| {
+    ///         let balance: i64 = conn.get("balance").await?;
+    ///         pipe.set("balance", balance - 10).ignore().get("balance");
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn transaction<K, T, F>(&self, keys: &[K], decide: F) -> impl Future<Output = RedisResult<T>>
+    where
+        K: ToRedisArgs,
+        T: FromRedisValue,
+        F: AsyncFnMut(&mut Dedicated, &mut Pipeline) -> RedisResult<()>,
+    {
+        dedicated::transaction(self.shared.clone(), Location::caller(), keys, decide)
+    }
+
+    /// A dialled stream within the budget, which nobody has greeted.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn dedicated_io(&self) -> impl Future<Output = Result<DedicatedIo, Error>> + Send + use<> {
+        dedicated::open_raw(self.shared.clone(), Location::caller())
+    }
+
+    /// The state at this moment.
+    pub fn state(&self) -> State {
+        self.shared.context.state.borrow().clone()
+    }
+
+    /// Follows the state: a receiver that sees every latest one, in any runtime.
+    pub fn state_changes(&self) -> watch::Receiver<State> {
+        self.shared.context.state.subscribe()
+    }
+
+    /// The pool's health, ready to be serialised.
+    pub fn status(&self) -> Status {
+        status::status(&self.shared)
+    }
+
+    /// Ends the pool for all its clones: new calls fail at once, what is in flight has `close_timeout` to
+    /// finish, the rest is cut. Every caller gets the same report, however often it is called.
+    ///
+    /// **Cancel safety.** Dropping it does not stop the end.
+    pub async fn close(&self) -> CloseReport {
+        close::close(self.shared.clone()).await
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("address", &self.shared.context.target)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}

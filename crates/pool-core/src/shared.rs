@@ -1,0 +1,69 @@
+//! What all handles of one pool share, and what dies with the last of them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+
+use crate::breaker::probe;
+use crate::context::Context;
+use crate::dedicated::Bench;
+use crate::dial::{Connection, Farewell};
+use crate::error::{Error, Kind};
+use crate::fallback::Fallback;
+use crate::lane::{Lane, Sets, Use};
+
+pub(crate) struct Shared {
+    pub(crate) context: Arc<Context>,
+    pub(crate) sets: Sets,
+    pub(crate) bench: Bench,
+    pub(crate) fallback: Option<Arc<dyn Fallback>>,
+    /// The fallback answers everything: there is no Redis.
+    pub(crate) embedded: bool,
+    pub(crate) next_conn: AtomicUsize,
+    pub(crate) closing: crate::close::Closing,
+}
+
+impl Shared {
+    /// May a call go on? If Redis is away the answer is no, at once; and if nobody is looking for it, because
+    /// the task that should runs nowhere, this call's runtime takes that over.
+    pub(crate) fn admit(self: &Arc<Self>, handle: &Handle) -> Result<(), Error> {
+        let breaker = &self.context.breaker;
+        if breaker.is_open()
+            && let Some(lease) = breaker.take_over(Instant::now())
+        {
+            handle.spawn(probe(lease, self.context.clone(), Arc::downgrade(self)));
+        }
+        breaker.admit()
+    }
+
+    pub(crate) fn adopt(self: &Arc<Self>, connection: Connection) {
+        if let Ok(handle) = Handle::try_current() {
+            self.sets.adopt(self, &handle, connection);
+        }
+    }
+
+    /// A lane's task is over: its place in the set, or among the exclusive ones, is free.
+    pub(crate) fn forget(&self, lane: &Lane) {
+        match lane.usage() {
+            Use::Shared => self.sets.forget(lane),
+            Use::Exclusive => self.bench.forget(lane),
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let cause = Error::not_sent(Kind::Closed, "the last handle of the pool was dropped");
+        self.context.breaker.shut();
+        self.sets.end_all(&cause, Farewell::Finish);
+        self.bench.end_all(&cause);
+    }
+}
+
+pub(crate) fn current_runtime() -> Result<Handle, Error> {
+    Handle::try_current().map_err(|_| {
+        Error::not_sent(Kind::Config, "called outside a tokio runtime: call it from async code run by tokio")
+    })
+}
