@@ -33,7 +33,9 @@ impl Target {
         let url = Url::parse(text).map_err(|error| {
             let why = match error {
                 ParseError::InvalidPort => "given with a port from 1 to 65535: the port in it is not a number of that range, or a password in it has characters that must be percent-encoded".to_owned(),
-                ParseError::EmptyHost => format!("of the form {FORM}: it has no host"),
+                ParseError::EmptyHost => format!(
+                    "of the form {FORM}: it has no host, or a password in it has characters that must be percent-encoded"
+                ),
                 ParseError::RelativeUrlWithoutBase => format!("of the form {FORM}: it has no scheme"),
                 other => format!("of the form {FORM}: {other}"),
             };
