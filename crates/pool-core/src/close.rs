@@ -91,7 +91,8 @@ impl Drop for Cut {
         let shared = self.shared.sets.end_all(&cause, Farewell::Abort);
         self.shared.context.budget.end_all(&cause);
         self.shared.bench.end_all(&cause);
-        let report = CloseReport { cut_connections: shared + exclusive, cut_calls, waited: self.began.elapsed() };
+        let report =
+            CloseReport { cut_connections: shared + exclusive, cut_calls, waited: self.began.elapsed() };
         tracing::info!(
             target: "cenote",
             address = %self.shared.context.target,

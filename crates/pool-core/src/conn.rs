@@ -85,7 +85,9 @@ impl Conn {
             }
             retries -= 1;
             // The breaker's word is final: it knows of the outage what this call would find out again.
-            self.shared.admit(&handle)?;
+            if let Err(refusal) = self.shared.admit(&handle) {
+                return Err(if error.kind() == Kind::Away { error } else { refusal });
+            }
         }
     }
 

@@ -43,11 +43,7 @@ impl Pool {
         Self::assemble(config, Target::nowhere(), Some(Arc::new(fallback)))
     }
 
-    pub(crate) fn assemble(
-        config: PoolConfig,
-        target: Target,
-        fallback: Option<Arc<dyn Fallback>>,
-    ) -> Self {
+    pub(crate) fn assemble(config: PoolConfig, target: Target, fallback: Option<Arc<dyn Fallback>>) -> Self {
         let embedded = !config.enabled;
         let context = Context::new(config, target);
         if embedded {

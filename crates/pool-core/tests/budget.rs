@@ -1,5 +1,4 @@
 //! One budget for all runtimes and all kinds of connections.
-#![allow(clippy::disallowed_methods, reason = "several runtimes are driven by hand here")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -70,8 +69,11 @@ fn twenty_five_runtimes_and_fifteen_dedicated_connections_stay_within_twenty_and
                                 for n in 0..COMMANDS.div_ceil(RUNTIMES * TASKS) {
                                     let began = Instant::now();
                                     let payload = format!("{runtime}:{task}:{n}");
-                                    let echoed: String =
-                                        redis::cmd("ECHO").arg(&payload).query_async(&mut conn).await.unwrap();
+                                    let echoed: String = redis::cmd("ECHO")
+                                        .arg(&payload)
+                                        .query_async(&mut conn)
+                                        .await
+                                        .unwrap();
                                     assert_eq!(echoed, payload);
                                     let waited = began.elapsed().as_millis() as usize;
                                     longest_wait.fetch_max(waited, Ordering::Relaxed);

@@ -108,11 +108,7 @@ async fn a_dedicated_connection_comes_back_clean_to_its_next_holder() {
 #[tokio::test]
 async fn a_blocking_command_has_its_own_timeout_on_top_of_the_limit() {
     let server = Server::start();
-    let pool = Pool::builder()
-        .url(server.url())
-        .socket_timeout(Duration::from_millis(200))
-        .build()
-        .unwrap();
+    let pool = Pool::builder().url(server.url()).socket_timeout(Duration::from_millis(200)).build().unwrap();
     let mut conn = pool.dedicated().await.unwrap();
     let began = Instant::now();
     let nothing: Option<(String, String)> = conn.blpop("empty", 0.6).await.unwrap();
@@ -157,8 +153,7 @@ async fn whoever_waits_in_vain_is_told_how_long_and_who_holds_what() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_concurrent_increments_by_watch_add_up() {
     let server = Server::start();
-    let pool =
-        Pool::builder().url(server.url()).socket_timeout(Duration::from_secs(60)).build().unwrap();
+    let pool = Pool::builder().url(server.url()).socket_timeout(Duration::from_secs(60)).build().unwrap();
     let tasks: Vec<_> = (0..1_000)
         .map(|_| {
             let pool = pool.clone();
@@ -183,11 +178,7 @@ async fn a_thousand_concurrent_increments_by_watch_add_up() {
 #[tokio::test]
 async fn a_raw_stream_carries_another_client_within_the_budget() {
     let server = Server::start();
-    let pool = Pool::builder()
-        .url(server.url())
-        .close_timeout(Duration::from_millis(50))
-        .build()
-        .unwrap();
+    let pool = Pool::builder().url(server.url()).close_timeout(Duration::from_millis(50)).build().unwrap();
     let stream = pool.dedicated_io().await.unwrap();
     let info: &'static _ = Box::leak(Box::new(stream.connection_info().clone()));
     let (mut other, driver) = redis::aio::MultiplexedConnection::new(info, stream).await.unwrap();

@@ -186,11 +186,12 @@ async fn no_id_reported_not_sent_was_stored_and_every_id_answered_was() {
         .collect();
     for cut in 1..=60 {
         let before = next.load(Ordering::Relaxed);
-        within(Duration::from_secs(30), cenote_testkit::eventually_async(
+        within(
             Duration::from_secs(30),
-            "work between the cuts",
-            || async { next.load(Ordering::Relaxed) > before + 500 },
-        ))
+            cenote_testkit::eventually_async(Duration::from_secs(30), "work between the cuts", || async {
+                next.load(Ordering::Relaxed) > before + 500
+            }),
+        )
         .await;
         if cut % 3 == 0 { proxy.truncate_reply_after(37) } else { proxy.cut() }
     }

@@ -1,5 +1,4 @@
 //! One handle, any runtime: one after the other, several at once, none at all.
-#![allow(clippy::disallowed_methods, reason = "several runtimes are driven by hand here")]
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,9 +120,7 @@ fn a_runtime_without_timers_or_io_gets_an_error_and_not_a_hang() {
     let pool = Pool::builder().url(SERVER.url()).build().unwrap();
     let runtime = Builder::new_current_thread().build().unwrap();
     let error = runtime
-        .block_on(within(Duration::from_secs(5), async {
-            pool.conn().get::<_, Option<String>>("k").await
-        }))
+        .block_on(within(Duration::from_secs(5), async { pool.conn().get::<_, Option<String>>("k").await }))
         .unwrap_err();
     assert!(error.to_string().contains("enable_all"), "{error}");
 }

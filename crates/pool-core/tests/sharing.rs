@@ -75,9 +75,29 @@ async fn every_command_that_would_block_or_change_a_shared_connection_is_refused
         .collect();
     assert!(flagged.iter().any(|name| name == "blpop") && flagged.iter().any(|name| name == "ssubscribe"));
     let of_the_connection = [
-        "auth", "hello", "select", "reset", "quit", "readonly", "readwrite", "asking", "multi", "exec",
-        "discard", "watch", "unwatch", "monitor", "sync", "psync", "wait", "client|reply", "client|setname",
-        "client|tracking", "client|caching", "client|no-evict", "script|debug",
+        "auth",
+        "hello",
+        "select",
+        "reset",
+        "quit",
+        "readonly",
+        "readwrite",
+        "asking",
+        "multi",
+        "exec",
+        "discard",
+        "watch",
+        "unwatch",
+        "monitor",
+        "sync",
+        "psync",
+        "wait",
+        "client|reply",
+        "client|setname",
+        "client|tracking",
+        "client|caching",
+        "client|no-evict",
+        "script|debug",
     ];
     let before = server.observer().total_calls();
     for name in flagged.iter().map(String::as_str).chain(of_the_connection) {
@@ -103,7 +123,8 @@ async fn publishing_and_a_read_of_streams_that_does_not_block_are_served() {
     let mut conn = pool.conn();
     assert_eq!(conn.publish::<_, _, i64>("news", "hello").await.unwrap(), 0);
     let _: Value = redis::cmd("PUBSUB").arg("CHANNELS").query_async(&mut conn).await.unwrap();
-    let id: String = redis::cmd("XADD").arg("s").arg("*").arg("f").arg("v").query_async(&mut conn).await.unwrap();
+    let id: String =
+        redis::cmd("XADD").arg("s").arg("*").arg("f").arg("v").query_async(&mut conn).await.unwrap();
     let read: Value =
         redis::cmd("XREAD").arg("STREAMS").arg("s").arg("0").query_async(&mut conn).await.unwrap();
     assert!(format!("{read:?}").contains(&id), "{read:?}");

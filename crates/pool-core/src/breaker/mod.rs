@@ -121,9 +121,7 @@ impl Breaker {
     /// A connection was lost that had worked: one task looks whether Redis is still there.
     pub(crate) fn suspect(&self, now: Instant) -> Option<Lease> {
         let mut inner = self.inner.lock();
-        if self.gate.load(Ordering::Acquire) != CLOSED
-            || inner.due.is_some_and(|due| now < due + OVERDUE)
-        {
+        if self.gate.load(Ordering::Acquire) != CLOSED || inner.due.is_some_and(|due| now < due + OVERDUE) {
             return None;
         }
         inner.due = Some(now);

@@ -19,9 +19,9 @@ pub(super) fn integer(line: &[u8]) -> Result<i64, ProtocolError> {
             return Err(ProtocolError::Malformed("integer"));
         }
         let digit = i64::from(digit - b'0');
-        let next = value.checked_mul(10).and_then(|ten| {
-            if negative { ten.checked_sub(digit) } else { ten.checked_add(digit) }
-        });
+        let next = value
+            .checked_mul(10)
+            .and_then(|ten| if negative { ten.checked_sub(digit) } else { ten.checked_add(digit) });
         value = next.ok_or(ProtocolError::Malformed("integer"))?;
     }
     Ok(value)

@@ -23,10 +23,7 @@ pub(crate) fn check_shared(cmd: &Cmd) -> Result<(), Error> {
         Some(Hazard::Changes) => "would change a connection that others share",
         Some(Hazard::Unpaired) => "takes a connection over",
     };
-    Err(refused(format!(
-        "{} {reason}: run it on an exclusive connection, from pool.dedicated()",
-        shown(cmd)
-    )))
+    Err(refused(format!("{} {reason}: run it on an exclusive connection, from pool.dedicated()", shown(cmd))))
 }
 
 /// Judges a command before it takes a slot on an exclusive connection.

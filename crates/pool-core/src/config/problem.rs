@@ -13,11 +13,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(
-        setting: &'static str,
-        value: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(setting: &'static str, value: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { setting, value: value.into(), expected: expected.into() }
     }
 

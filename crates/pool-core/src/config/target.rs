@@ -30,6 +30,18 @@ pub(crate) enum Address {
 impl Target {
     /// Parses `text`. A text that does not parse is never echoed: it may be all password.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        // Before the rest: a Sentinel URL lists several hosts, which no URL parser takes.
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+        let unsupported = match scheme.as_str() {
+            "rediss" | "valkeys" => Some("TLS (rediss://)"),
+            "redis+sentinel" | "valkey+sentinel" => Some("Sentinel (redis+sentinel://)"),
+            _ => None,
+        };
+        if let Some(what) = unsupported {
+            return Err(hidden(format!(
+                "a redis:// or unix:// URL: {what} is not supported by this version"
+            )));
+        }
         let url = Url::parse(text).map_err(|error| {
             let why = match error {
                 ParseError::InvalidPort => "given with a port from 1 to 65535: the port in it is not a number of that range, or a password in it has characters that must be percent-encoded".to_owned(),
@@ -47,13 +59,6 @@ impl Target {
             "unix" | "redis+unix" | "valkey+unix" => {
                 Err(hidden("a redis:// URL: this platform has no Unix sockets".to_owned()))
             }
-            "rediss" | "valkeys" => Err(hidden(
-                "a redis:// or unix:// URL: TLS (rediss://) is not supported by this version".to_owned(),
-            )),
-            "redis+sentinel" | "valkey+sentinel" => Err(hidden(
-                "a redis:// or unix:// URL: Sentinel (redis+sentinel://) is not supported by this version"
-                    .to_owned(),
-            )),
             _ => Err(hidden(format!("of the form {FORM}: its scheme is none of these"))),
         }
     }

@@ -171,7 +171,8 @@ impl Drop for Dedicated {
         if self.lane.check_in() {
             self.shared.bench.put_back(place, self.lane.clone());
         } else {
-            let dropped = Error::not_sent(Kind::Cut, "its holder dropped the connection with a command unanswered");
+            let dropped =
+                Error::not_sent(Kind::Cut, "its holder dropped the connection with a command unanswered");
             self.lane.end(&dropped, Farewell::Abort);
         }
     }

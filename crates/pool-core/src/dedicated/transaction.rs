@@ -41,9 +41,8 @@ where
             return Ok(result);
         }
         if began.elapsed() >= limit {
-            let why = format!(
-                "the transaction lost to other writers {rounds} times within its limit of {limit:?}"
-            );
+            let why =
+                format!("the transaction lost to other writers {rounds} times within its limit of {limit:?}");
             return Err(Error::not_sent(Kind::Timeout, why).into());
         }
     }

@@ -114,11 +114,11 @@ pub(crate) async fn dial_raw(
     let attempt = connector.dial(target, limit);
     let dialled = match tokio::time::timeout(limit, attempt).await {
         Ok(Ok(dialled)) => dialled,
-        Ok(Err(error)) => {
+        Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
             held.permit = None;
             return Err(away(target, &error.to_string()));
         }
-        Err(_) => return Err(away(target, &format!("no connection within {limit:?} (REDIS_CONNECT_TIMEOUT)"))),
+        _ => return Err(away(target, &format!("no connection within {limit:?} (REDIS_CONNECT_TIMEOUT)"))),
     };
     held.socket = Some(dialled.socket);
     Ok((dialled.io, held))

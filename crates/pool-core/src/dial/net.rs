@@ -40,7 +40,7 @@ impl Network {
             match tokio::time::timeout(share, self.connect(*address)).await {
                 Ok(Ok(dialled)) => return Ok(dialled),
                 Ok(Err(error)) => last = error,
-                Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {share:?}")),
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(last)
@@ -57,7 +57,7 @@ impl Network {
         #[cfg(target_os = "linux")]
         options.set_tcp_user_timeout(Some(self.unacknowledged))?;
         let stream = socket.connect(address).await?;
-        let socket = Arc::new(Duplicate::of(SockRef::from(&stream))?);
+        let socket = Arc::new(Duplicate::of(&SockRef::from(&stream))?);
         Ok(Dialled { io: Box::new(stream), socket })
     }
 }
@@ -66,7 +66,7 @@ impl Network {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
 async fn unix(path: &std::path::Path) -> io::Result<Dialled> {
     let stream = tokio::net::UnixStream::connect(path).await?;
-    let socket = Arc::new(Duplicate::of(SockRef::from(&stream))?);
+    let socket = Arc::new(Duplicate::of(&SockRef::from(&stream))?);
     Ok(Dialled { io: Box::new(stream), socket })
 }
 

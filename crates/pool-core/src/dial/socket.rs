@@ -11,7 +11,7 @@ use super::Socket;
 pub(super) struct Duplicate(socket2::Socket);
 
 impl Duplicate {
-    pub(super) fn of(socket: socket2::SockRef<'_>) -> io::Result<Self> {
+    pub(super) fn of(socket: &socket2::SockRef<'_>) -> io::Result<Self> {
         socket.try_clone().map(Self)
     }
 }

@@ -157,7 +157,7 @@ impl Machine {
         &mut self,
         slot: Option<Arc<Slot>>,
         encoded: Encoded,
-            bytes: usize,
+        bytes: usize,
         deadline: Option<Instant>,
         now: Instant,
     ) {

@@ -1,0 +1,86 @@
+//! A password appears nowhere: this test captures everything that is logged and prints everything there is.
+
+use std::time::Duration;
+
+use cenote_pool_core::{Pool, PoolConfig, State};
+use cenote_testkit::{Log, Server, dead_port, within};
+use redis::AsyncCommands;
+
+const SECRET: &str = "hunter2-swordfish";
+
+#[tokio::test]
+async fn a_password_appears_in_no_debug_log_error_or_health_report() {
+    let log = Log::capture();
+    let mut printed = Vec::new();
+
+    for url in [
+        format!("redis://:{SECRET}@host:70000"),
+        format!("redis://user:{SECRET}@host:0"),
+        format!("{SECRET}@host"),
+        format!("redis://:{SECRET}/with/slashes@host:6379"),
+        format!("rediss://:{SECRET}@host"),
+        format!("redis://:{SECRET}@host/not-a-number"),
+        format!("redis://:{SECRET}@host/0?password={SECRET}"),
+        format!("gopher://{SECRET}"),
+    ] {
+        let builder = Pool::builder().url(url.clone());
+        let config = PoolConfig::from_vars(|name| (name == "REDIS_URL").then(|| url.clone().into()));
+        printed.push(format!("{builder:?} {config:?} {}", config.as_ref().unwrap_err()));
+        let error = builder.build().unwrap_err();
+        printed.push(format!("{error} {error:?} {error:#?}"));
+    }
+
+    let right = Server::builder().password(SECRET).start();
+    let wrong = Server::builder().password("another").start();
+    let addresses = [right.addr(), wrong.addr(), dead_port()];
+    for (address, user) in addresses.iter().flat_map(|address| [(address, ""), (address, "default")]) {
+        let pool = Pool::builder()
+            .url(format!("redis://{user}:{SECRET}@{address}/0"))
+            .connect_timeout(Duration::from_millis(500))
+            .build()
+            .unwrap();
+        let started = within(Duration::from_secs(5), pool.start()).await;
+        let mut conn = pool.conn();
+        let answer = conn.get::<_, Option<String>>("k").await;
+        let dedicated = pool.dedicated().await;
+        let raw = pool.dedicated_io().await;
+        printed.push(format!("{started:?} {answer:?} {dedicated:?} {raw:?} {pool:?} {conn:?}"));
+        printed.push(format!("{:?} {:#?}", pool.state(), pool.status()));
+        printed.push(serde_json::to_string(&pool.status()).unwrap());
+        drop((dedicated, raw));
+        if *address == right.addr() {
+            assert_eq!(pool.state(), State::Ready, "the password was used");
+        }
+        printed.push(format!("{:?}", pool.close().await));
+    }
+
+    let logged = log.text();
+    assert!(logged.contains("Redis pool configured") && logged.contains("is away"), "it captures:\n{logged}");
+    for text in printed.iter().chain([&logged]) {
+        assert!(!text.contains(SECRET) && !text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_up_reads_as_a_story_in_the_log() {
+    let log = Log::capture();
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    pool.start().await.unwrap();
+    pool.close().await;
+    let logged = log.text();
+    let mut rest = logged.as_str();
+    for chapter in [
+        "Redis pool configured",
+        "connecting to Redis",
+        "Redis is ready",
+        "closing the Redis pool",
+        "the Redis pool is closed",
+    ] {
+        let line = rest
+            .lines()
+            .position(|line| line.contains(chapter) && line.contains(&format!("{}", server.port())));
+        let line = line.unwrap_or_else(|| panic!("{chapter:?} is missing, or comes too early:\n{logged}"));
+        rest = &rest[rest.lines().take(line).map(|line| line.len() + 1).sum::<usize>()..];
+    }
+}
