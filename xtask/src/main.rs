@@ -1,2 +1,86 @@
-//! Project tasks.
-fn main() {}
+//! The project's tasks: `cargo xtask` lists them.
+
+mod command;
+mod demo;
+mod lint;
+mod server;
+mod stages;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// A task. `tidy` holds the documents to this list.
+struct Task {
+    name: &'static str,
+    flags: &'static str,
+    about: &'static str,
+    run: fn(&[&str]) -> anyhow::Result<()>,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "demo",
+        flags: "[--port N]",
+        about: "run the reference service, with a Redis of its own unless REDIS_URL is set",
+        run: demo::run,
+    },
+    Task {
+        name: "test",
+        flags: "[--long]",
+        about: "run every test, in every combination of features that matters; --long adds the soaks",
+        run: test::run,
+    },
+    Task { name: "lint", flags: "", about: "formatting, clippy, documentation, tidy", run: lint::run },
+    Task { name: "tidy", flags: "", about: "the project's own rules", run: tidy::run },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let result = match args.split_first() {
+        None => Err(usage("")),
+        Some((name, rest)) => match TASKS.iter().find(|task| task.name == *name) {
+            Some(task) => (task.run)(rest),
+            None => Err(usage(format!("there is no `{name}`"))),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// A command line that was not understood.
+#[derive(Debug)]
+struct Usage(String);
+
+fn usage(problem: impl Into<String>) -> anyhow::Error {
+    Usage(problem.into()).into()
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.is_empty() {
+            writeln!(f, "{}\n", self.0)?;
+        }
+        write!(f, "Usage: cargo xtask COMMAND\n\nCommands:")?;
+        for task in TASKS {
+            let call = format!("{} {}", task.name, task.flags);
+            write!(f, "\n  {call:<18} {}", task.about)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// For tasks that take no arguments.
+fn no_arguments(args: &[&str]) -> anyhow::Result<()> {
+    args.first().map_or(Ok(()), |unknown| Err(usage(format!("`{unknown}` is not known here"))))
+}

@@ -1,0 +1,152 @@
+//! Every test of the workspace.
+//!
+//! A test whose bounds are times on the wall is in an integration test whose file's name begins with `timed_`:
+//! those run after all others, one test at a time, so that no other work of ours spoils their times. All others
+//! run as cargo runs them. A test that takes long asks `cenote_testkit::is_long()`, which `--long` makes true.
+
+use anyhow::Result;
+
+use crate::command::Command;
+use crate::stages::{Stages, not_run};
+use crate::workspace::{self, Package};
+use crate::{server, usage};
+
+const TIMED: &str = "timed_";
+const CORE: &str = "cenote-pool-core";
+
+/// Redis' own features change the types of some replies, and any dependency of an application can turn them on.
+const REDIS_FEATURES: &[(&str, &[&str])] = &[
+    ("redis as we need it", &[]),
+    ("redis with its defaults", &["--features", "redis/default"]),
+    ("redis with big integers", &["--features", "redis/num-bigint"]),
+];
+
+pub(crate) fn run(args: &[&str]) -> Result<()> {
+    let long = match args {
+        [] => false,
+        ["--long"] => true,
+        [unknown, ..] => return Err(usage(format!("`test {unknown}` is not known"))),
+    };
+    let mut stages = Stages::new();
+    if !stages.run("server", server::ensure) {
+        return stages.finish();
+    }
+    let packages = workspace::packages()?;
+    let with_length = |command: Command| if long { command.env("CENOTE_LONG", "1") } else { command };
+
+    stages.run("tests", || with_length(untimed(&packages)).run());
+    if let Some(timed) = timed(&packages) {
+        stages.run("timed tests", || with_length(timed).run());
+    }
+    stages.run("documentation tests", || cargo_test(&packages).arg("--doc").run());
+    stages.run("features", || feature_checks(&packages).iter().try_for_each(Command::run));
+    for (name, flags) in REDIS_FEATURES {
+        stages.run(name, || match packages.iter().find(|package| package.name == CORE) {
+            Some(core) => with_length(core_tests(core, flags)).run(),
+            None => Err(not_run(format!("there is no {CORE}"))),
+        });
+    }
+    stages.finish()
+}
+
+fn cargo_test(packages: &[Package]) -> Command {
+    let extra = packages.iter().filter(|package| !package.is_default);
+    let exclude = extra.flat_map(|package| ["--exclude".to_owned(), package.name.clone()]);
+    Command::line("cargo test --workspace").args(exclude).args(["--all-features", "--no-fail-fast"])
+}
+
+fn untimed(packages: &[Package]) -> Command {
+    let targets = test_flags(packages.iter().filter(|package| package.is_default), false);
+    cargo_test(packages).args(["--lib", "--bins", "--examples"]).args(targets)
+}
+
+fn timed(packages: &[Package]) -> Option<Command> {
+    let targets = test_flags(packages.iter().filter(|package| package.is_default), true);
+    (!targets.is_empty()).then(|| cargo_test(packages).args(targets).args(["--", "--test-threads=1"]))
+}
+
+/// `--test NAME` for each integration test, without repeats.
+fn test_flags<'a>(packages: impl IntoIterator<Item = &'a Package>, timed: bool) -> Vec<String> {
+    let mut names: Vec<_> = packages.into_iter().flat_map(|package| &package.tests).collect();
+    names.sort();
+    names.dedup();
+    let wanted = names.into_iter().filter(|name| name.starts_with(TIMED) == timed);
+    wanted.flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
+}
+
+/// Each library alone: with nothing, and with each of its features. Tests would bring in the dependencies of the
+/// other crates' tests and hide what is missing.
+fn feature_checks(packages: &[Package]) -> Vec<Command> {
+    let libraries = packages.iter().filter(|package| package.has_lib && package.is_default);
+    libraries
+        .flat_map(|package| {
+            let alone = Command::line("cargo check --quiet --no-default-features -p").arg(&package.name);
+            let each = package.features.iter().map(|feature| alone.clone().arg("--features").arg(feature));
+            std::iter::once(alone.clone()).chain(each).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn core_tests(core: &Package, flags: &[&str]) -> Command {
+    let command = Command::line("cargo test --no-fail-fast -p").arg(&core.name);
+    command.args(flags.iter().copied()).arg("--lib").args(test_flags([core], false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, features: &[&str], tests: &[&str], is_default: bool) -> Package {
+        let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        Package {
+            name: name.to_owned(),
+            features: owned(features),
+            has_lib: name != "tool",
+            tests: owned(tests),
+            is_default,
+        }
+    }
+
+    fn packages() -> Vec<Package> {
+        vec![
+            package("a", &["x", "y"], &["api", "timed_outage"], true),
+            package("b", &[], &["api"], true),
+            package("benches", &["z"], &["timed_bench"], false),
+            package("tool", &["w"], &[], true),
+        ]
+    }
+
+    #[test]
+    fn timed_tests_run_apart_and_one_at_a_time() {
+        let packages = packages();
+        assert_eq!(
+            untimed(&packages).to_string(),
+            "cargo test --workspace --exclude benches --all-features --no-fail-fast --lib --bins --examples --test api"
+        );
+        assert_eq!(
+            timed(&packages).unwrap().to_string(),
+            "cargo test --workspace --exclude benches --all-features --no-fail-fast --test timed_outage \
+             -- --test-threads=1"
+        );
+        assert!(timed(&packages[1..2]).is_none());
+    }
+
+    #[test]
+    fn each_library_is_checked_alone_with_each_feature() {
+        let checks: Vec<_> = feature_checks(&packages()).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            checks,
+            [
+                "cargo check --quiet --no-default-features -p a",
+                "cargo check --quiet --no-default-features -p a --features x",
+                "cargo check --quiet --no-default-features -p a --features y",
+                "cargo check --quiet --no-default-features -p b",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_flag_is_refused_before_anything_runs() {
+        assert!(run(&["--longer"]).unwrap_err().is::<crate::Usage>());
+    }
+}
