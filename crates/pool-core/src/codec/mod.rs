@@ -2,6 +2,8 @@
 
 mod decode;
 mod scalar;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use decode::Decoder;
 

@@ -28,6 +28,8 @@ pub(crate) trait Socket: Send + Sync {
     fn finish(&self);
     /// Throws away what was not yet sent.
     fn abort(&self);
+    /// The peer has closed the connection, as far as the kernel knows by now. Reads nothing.
+    fn is_closed(&self) -> bool;
     /// The peer has closed its side. Reads and drops what it still sends, so only after [`finish`](Self::finish).
     fn peer_closed(&self) -> bool;
 }
@@ -60,7 +62,7 @@ pub(crate) enum Farewell {
 }
 
 impl Held {
-    fn new(budget: Arc<Budget>, permit: Permit) -> Self {
+    pub(crate) fn new(budget: Arc<Budget>, permit: Permit) -> Self {
         Self { budget, permit: Some(permit), socket: None }
     }
 

@@ -27,6 +27,13 @@ impl Socket for Duplicate {
         let _ = self.0.shutdown(Shutdown::Both);
     }
 
+    fn is_closed(&self) -> bool {
+        match self.0.peek(&mut [MaybeUninit::uninit()]) {
+            Ok(count) => count == 0,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+
     fn peer_closed(&self) -> bool {
         let mut rest = [MaybeUninit::uninit(); 4096];
         loop {

@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 use tokio::io::ReadBuf;
@@ -17,11 +17,13 @@ use super::timer::Timer;
 use crate::breaker::{Lease, probe};
 use crate::codec::{Decoder, Limits, ProtocolError};
 use crate::context::Context;
-use crate::dial::{Connection, Farewell, Io};
+use crate::dial::{Connection, Farewell, Io, Socket};
 use crate::error::{Error, Kind};
 use crate::shared::Shared;
 
 const READ_BUFFER: usize = 64 << 10;
+/// A pause in which a server may have closed the connection; shorter ones are not worth a look.
+const IDLE: Duration = Duration::from_micros(200);
 /// An output buffer that grew past this is not kept.
 const KEEP: usize = 1 << 20;
 
@@ -116,9 +118,10 @@ async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connec
 }
 
 /// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
-async fn serve(lane: &Lane, context: &Context, connection: Connection) -> Option<Lease> {
+pub(super) async fn serve(lane: &Lane, context: &Context, connection: Connection) -> Option<Lease> {
+    let socket = connection.held.socket();
     lane.install(connection.held, connection.greeting.resp3, Instant::now());
-    let mut driver = Driver::new(lane, context, connection.io);
+    let mut driver = Driver::new(lane, context, connection.io, socket);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);
     let answered = driver.replies > 0;
@@ -167,6 +170,7 @@ struct Driver<'a> {
     lane: &'a Lane,
     context: &'a Context,
     io: Box<dyn Io>,
+    socket: Option<Arc<dyn Socket>>,
     decoder: Decoder,
     buffer: Vec<u8>,
     values: Vec<Value>,
@@ -176,7 +180,9 @@ struct Driver<'a> {
     written: u64,
     /// Whoever is ready to run has been let run since there was output: one write carries all of it.
     gathered: bool,
+    /// Replies that have come, and that what was taken so far will get.
     replies: u64,
+    asked: u64,
     last_byte: Instant,
     /// A batch under way: when it was taken, and the number of the reply that ends it.
     round_trip: Option<(Instant, u64)>,
@@ -192,12 +198,13 @@ enum Next {
 }
 
 impl<'a> Driver<'a> {
-    fn new(lane: &'a Lane, context: &'a Context, io: Box<dyn Io>) -> Self {
+    fn new(lane: &'a Lane, context: &'a Context, io: Box<dyn Io>, socket: Option<Arc<dyn Socket>>) -> Self {
         let limits = Limits { bulk: context.config.max_reply_bytes, ..Limits::default() };
         Self {
             lane,
             context,
             io,
+            socket,
             decoder: Decoder::new(limits),
             buffer: vec![0; READ_BUFFER],
             values: Vec::new(),
@@ -207,6 +214,7 @@ impl<'a> Driver<'a> {
             written: 0,
             gathered: false,
             replies: 0,
+            asked: 0,
             last_byte: Instant::now(),
             round_trip: None,
             timer: Timer::default(),
@@ -312,12 +320,23 @@ impl<'a> Driver<'a> {
             return Next::Yield;
         }
         self.gathered = false;
-        let last = state.machine.take_output(&mut self.output);
+        if self.closed_while_idle() {
+            return Next::End(End::PeerClosed);
+        }
+        self.asked = state.machine.take_output(&mut self.output);
         drop(state);
         if self.round_trip.is_none() {
-            self.round_trip = Some((Instant::now(), last));
+            self.round_trip = Some((Instant::now(), self.asked));
         }
         Next::Write
+    }
+
+    /// The runtime may not have looked at the socket since the server closed it. Asking the kernel before the
+    /// first write after a pause lets that write count as not sent, and so be sent elsewhere.
+    fn closed_while_idle(&self) -> bool {
+        self.replies == self.asked
+            && self.last_byte.elapsed() >= IDLE
+            && self.socket.as_ref().is_some_and(|socket| socket.is_closed())
     }
 
     /// Nothing to do until a caller, the peer or the clock says so. `Ready(None)` asks for another look.

@@ -1,1 +1,311 @@
+//! The lane on a stream in memory: the test is the server, and decides byte by byte.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+
+use super::driver::serve;
+use super::handle::{Lane, Use};
+use super::machine::{Filled, Machine, Window};
+use super::slot::{Answer, Reply, Slot};
+use crate::breaker::Lease;
+use crate::command::Payload;
+use crate::config::{PoolConfig, Target};
+use crate::context::Context;
+use crate::dial::{Connection, Greeting, Held};
+use crate::error::{Error, Kind, Outcome};
+
+const LONG: Duration = Duration::from_secs(20);
+
+struct Bench {
+    lane: Arc<Lane>,
+    context: Arc<Context>,
+    peer: DuplexStream,
+    _driver: JoinHandle<Option<Lease>>,
+}
+
+/// A lane whose socket holds `pipe` bytes in each direction.
+fn bench(config: PoolConfig, pipe: usize) -> Bench {
+    let window = Window { commands: config.window_commands, bytes: config.window_bytes };
+    let context = Arc::new(Context::new(config, Target::nowhere()));
+    let lane = Lane::new(tokio::runtime::Handle::current().id(), Use::Shared, window);
+    let (io, peer) = tokio::io::duplex(pipe);
+    let permit = context.budget.try_acquire().expect("a fresh budget");
+    let held = Held::new(context.budget.clone(), permit);
+    let connection = Connection { io: Box::new(io), held, greeting: Greeting::default() };
+    let driver = tokio::spawn({
+        let (lane, context) = (lane.clone(), context.clone());
+        async move { serve(&lane, &context, connection).await }
+    });
+    Bench { lane, context, peer, _driver: driver }
+}
+
+impl Bench {
+    fn echo(&self, payload: &str) -> Reply {
+        self.echo_within(payload, LONG)
+    }
+
+    fn echo_within(&self, payload: &str, limit: Duration) -> Reply {
+        let now = Instant::now();
+        let mut cmd = redis::cmd("ECHO");
+        cmd.arg(payload);
+        self.lane.submit(Payload::One(&cmd), Some(now + limit), now).expect("the lane takes it")
+    }
+
+    /// Reads until the peer has seen `count` whole ECHO commands; returns their payloads and how many reads it
+    /// took.
+    async fn requests(&mut self, count: usize) -> (Vec<String>, usize) {
+        let (mut bytes, mut reads) = (Vec::with_capacity(1 << 20), 0);
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let seen: Vec<String> = text
+                .split("*2\r\n")
+                .filter(|command| command.matches("\r\n").count() == 4)
+                .map(|command| command.split("\r\n").nth(3).unwrap().to_owned())
+                .collect();
+            if seen.len() >= count {
+                return (seen, reads);
+            }
+            reads += 1;
+            assert!(self.peer.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+    }
+
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.peer.write_all(bytes.as_ref()).await.unwrap();
+    }
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}
+
+fn text(answer: Result<Answer, Error>) -> String {
+    match answer.unwrap() {
+        Answer::One(Value::BulkString(bytes)) => String::from_utf8(bytes).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_call_dropped_in_the_middle_of_its_reply_shifts_nobody() {
+    let mut bench = bench(PoolConfig::default(), 4096);
+    let (first, second, third) = (bench.echo("first"), bench.echo("second"), bench.echo("third"));
+    bench.requests(3).await;
+    let replies = [bulk("first"), bulk("second"), bulk("third")].concat();
+    let (half, rest) = replies.split_at(7);
+    bench.send(half).await;
+    tokio::task::yield_now().await;
+    drop(first);
+    bench.send(rest).await;
+    assert_eq!(text(second.await), "second");
+    assert_eq!(text(third.await), "third");
+}
+
+#[tokio::test]
+async fn a_reply_that_comes_after_its_callers_limit_reaches_nobody() {
+    let mut bench = bench(PoolConfig::default(), 4096);
+    let late = bench.echo_within("late", Duration::from_millis(20));
+    let patient = bench.echo("patient");
+    bench.requests(2).await;
+    let error = late.await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Timeout, Outcome::MayHaveExecuted));
+    bench.send([bulk("late"), bulk("patient")].concat()).await;
+    assert_eq!(text(patient.await), "patient");
+}
+
+#[tokio::test]
+async fn calls_of_all_ready_tasks_go_out_in_one_write() {
+    let mut bench = bench(PoolConfig::default(), 1 << 20);
+    let replies: Vec<_> = (0..500).map(|n| bench.echo(&n.to_string())).collect();
+    let (seen, reads) = bench.requests(500).await;
+    assert_eq!(seen, (0..500).map(|n| n.to_string()).collect::<Vec<_>>(), "in call order");
+    assert_eq!(reads, 1);
+    bench.send(seen.iter().map(|payload| bulk(payload)).collect::<String>()).await;
+    for (n, reply) in replies.into_iter().enumerate() {
+        assert_eq!(text(reply.await), n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn beyond_the_window_callers_wait_in_order_within_their_limits() {
+    let config = PoolConfig { window_commands: 2, ..PoolConfig::default() };
+    let mut bench = bench(config, 4096);
+    let (a, b) = (bench.echo("a"), bench.echo("b"));
+    let hurried = bench.echo_within("hurried", Duration::from_millis(20));
+    let given_up = bench.echo("given up");
+    let patient = bench.echo("patient");
+    assert_eq!(bench.requests(2).await.0, ["a", "b"]);
+    let error = hurried.await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Timeout, Outcome::NotSent), "{error}");
+    drop(given_up);
+    bench.send([bulk("a"), bulk("b")].concat()).await;
+    assert_eq!((text(a.await), text(b.await)), ("a".to_owned(), "b".to_owned()));
+    assert_eq!(bench.requests(1).await.0, ["patient"], "neither of the other two was ever sent");
+    bench.send(bulk("patient")).await;
+    assert_eq!(text(patient.await), "patient");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_the_window_goes_alone() {
+    let config = PoolConfig { window_bytes: 100, ..PoolConfig::default() };
+    let mut bench = bench(config, 4096);
+    let small = bench.echo("small");
+    let large = bench.echo(&"x".repeat(500));
+    let after = bench.echo("after");
+    for (expected, reply) in
+        [("small".to_owned(), small), ("x".repeat(500), large), ("after".to_owned(), after)]
+    {
+        assert_eq!(bench.requests(1).await.0, [expected.as_str()]);
+        bench.send(bulk(&expected)).await;
+        assert_eq!(text(reply.await), expected);
+    }
+}
+
+#[tokio::test]
+async fn when_the_stream_ends_the_bytes_that_went_out_decide_each_outcome() {
+    // The pipe takes 64 bytes: the first command whole, part of the second, nothing of the third.
+    let mut bench = bench(PoolConfig::default(), 64);
+    let whole = bench.echo("0123456789");
+    let partly = bench.echo(&"y".repeat(100));
+    let never = bench.echo("z");
+    let mut arrived = [0; 40];
+    bench.peer.read_exact(&mut arrived).await.unwrap();
+    drop(bench.peer);
+    let outcomes = [whole.await, partly.await, never.await].map(|answer| answer.unwrap_err().outcome());
+    assert_eq!(outcomes, [Outcome::MayHaveExecuted, Outcome::NotSent, Outcome::NotSent]);
+}
+
+#[tokio::test]
+async fn pushes_take_no_slot() {
+    let mut bench = bench(PoolConfig::default(), 4096);
+    let reply = bench.echo("mine");
+    bench.requests(1).await;
+    bench.send(format!(">2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n{}", bulk("mine"))).await;
+    assert_eq!(text(reply.await), "mine");
+}
+
+#[tokio::test]
+async fn a_reply_nobody_asked_for_ends_the_lane() {
+    let mut bench = bench(PoolConfig::default(), 4096);
+    let reply = bench.echo("mine");
+    bench.requests(1).await;
+    bench.send([bulk("mine"), bulk("whose?")].concat()).await;
+    assert_eq!(text(reply.await), "mine");
+    bench._driver.await.unwrap();
+    assert!(bench.lane.has_ended());
+}
+
+#[tokio::test]
+async fn a_peer_that_owes_a_reply_and_is_silent_for_the_socket_timeout_is_given_up() {
+    let config = PoolConfig { socket_timeout: Duration::from_millis(60), ..PoolConfig::default() };
+    let bench = bench(config, 4096);
+    let began = Instant::now();
+    let error = bench.echo("anyone?").await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (Kind::Cut, Outcome::MayHaveExecuted), "{error}");
+    assert!(began.elapsed() >= Duration::from_millis(60));
+    assert!(bench.context.breaker.is_open(), "a silent peer opens the breaker");
+}
+
+#[tokio::test]
+async fn an_idle_lane_asks_for_a_ping_and_its_reply_goes_to_nobody() {
+    let config = PoolConfig { health_check_interval: Duration::from_millis(30), ..PoolConfig::default() };
+    let mut bench = bench(config, 4096);
+    let mut ping = [0; 14];
+    bench.peer.read_exact(&mut ping).await.unwrap();
+    assert_eq!(&ping, b"*1\r\n$4\r\nPING\r\n");
+    let reply = bench.echo("mine");
+    bench.send(format!("+PONG\r\n{}", bulk("mine"))).await;
+    assert_eq!(text(reply.await), "mine");
+}
+
+#[tokio::test]
+async fn a_draining_lane_finishes_what_is_in_flight_and_takes_no_more() {
+    let mut bench = bench(PoolConfig::default(), 4096);
+    let reply = bench.echo("last");
+    bench.requests(1).await;
+    bench.lane.drain();
+    let now = Instant::now();
+    let refused = bench.lane.submit(Payload::One(&redis::cmd("PING")), None, now).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Moved);
+    bench.send(bulk("last")).await;
+    assert_eq!(text(reply.await), "last");
+    bench._driver.await.unwrap();
+    assert!(bench.lane.has_ended());
+}
+
+/// Random submissions, deliveries, expiries and drops against the one rule: replies come in the order of the
+/// calls, each to its own caller.
+#[test]
+fn whatever_happens_to_callers_replies_keep_to_their_own() {
+    let seed = cenote_testkit::seed();
+    let mut random = seed;
+    let mut next = move |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    let start = Instant::now();
+    let mut machine = Machine::new(Window { commands: 8, bytes: 400 }, start);
+    machine.open(start);
+    let (mut waiting, mut output, mut on_the_wire) = (Vec::new(), Vec::new(), Vec::new());
+    let mut answered = 0;
+    for step in 0..200_000u64 {
+        let now = start + Duration::from_micros(step);
+        match next(10) {
+            0..=4 => {
+                let mut cmd = redis::cmd("ECHO");
+                cmd.arg(step);
+                let (slot, reply) = Slot::new();
+                let deadline = now + Duration::from_micros(next(200));
+                machine.submit(Payload::One(&cmd), Some(slot), Some(deadline), now).unwrap();
+                waiting.push((step, reply));
+            }
+            5..=7 => {
+                // The wire: what goes out comes back, some of it now.
+                machine.take_output(&mut output);
+                let text = String::from_utf8(std::mem::take(&mut output)).unwrap();
+                on_the_wire.extend(text.split("\r\n").skip(4).step_by(5).map(str::to_owned));
+                let count = next(on_the_wire.len() as u64 + 1) as usize;
+                let mut values: Vec<Value> = on_the_wire
+                    .drain(..count)
+                    .map(|payload| Value::BulkString(payload.into_bytes()))
+                    .collect();
+                let mut filled = Filled::new();
+                machine.deliver(&mut values, &mut filled, now).unwrap();
+                for (slot, answer) in filled {
+                    slot.fill(answer);
+                }
+            }
+            8 => {
+                let mut filled = Filled::new();
+                machine.expire(now, &mut filled);
+                for (slot, answer) in filled {
+                    slot.fill(answer);
+                }
+            }
+            _ if waiting.is_empty() => {}
+            _ => drop(waiting.swap_remove(next(waiting.len() as u64) as usize)),
+        }
+        waiting.retain_mut(|(payload, reply)| {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            match std::pin::Pin::new(reply).poll(&mut cx) {
+                std::task::Poll::Pending => true,
+                std::task::Poll::Ready(Ok(answer)) => {
+                    assert_eq!(text(Ok(answer)), payload.to_string(), "seed {seed}");
+                    answered += 1;
+                    false
+                }
+                std::task::Poll::Ready(Err(error)) => {
+                    assert_eq!(error.kind(), Kind::Timeout, "seed {seed}");
+                    false
+                }
+            }
+        });
+    }
+    assert!(answered > 10_000, "{answered} answered");
+}
