@@ -17,6 +17,11 @@ pub(crate) fn one(result: Result<Answer, Error>) -> RedisResult<Value> {
     }
 }
 
+/// Nothing would be sent, so nothing would be answered.
+pub(crate) fn is_nothing(pipeline: &Pipeline) -> bool {
+    pipeline.is_empty() && !pipeline.is_transaction()
+}
+
 /// The replies that the caller of `pipeline` wants. An aborted transaction is an error, and says which of its
 /// commands was at fault.
 pub(crate) fn many(

@@ -13,7 +13,7 @@ use crate::answer;
 use crate::command::{self, Payload};
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane};
-use crate::shared::{Shared, current_runtime};
+use crate::pool::{Shared, current_runtime};
 
 /// A handle for commands over the pool's shared connections. Cheap to make and to clone.
 ///
@@ -158,7 +158,7 @@ impl ConnectionLike for Conn {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            if pipeline.is_empty() && !pipeline.is_transaction() {
+            if answer::is_nothing(pipeline) {
                 return Ok(Vec::new());
             }
             answer::many(self.call(Payload::Batch(pipeline)).await, pipeline, offset, count)

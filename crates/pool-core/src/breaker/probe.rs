@@ -4,8 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Lease;
-use crate::context::Context;
-use crate::shared::Shared;
+use crate::pool::Context;
+use crate::pool::Shared;
+use crate::timer;
 
 /// Runs until Redis is back, the lease has gone to another, or the pool has gone. The connection that got
 /// through becomes a lane.
@@ -14,7 +15,7 @@ pub(crate) async fn probe(lease: Lease, context: Arc<Context>, home: Weak<Shared
     while let Some(due) = breaker.due(lease) {
         let pause = due.saturating_duration_since(Instant::now());
         if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+            timer::sleep(pause).await;
         }
         if home.strong_count() == 0 || !breaker.begin(lease, Instant::now()) {
             return;

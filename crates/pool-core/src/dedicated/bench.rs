@@ -15,9 +15,10 @@ use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-use crate::dial::{Farewell, Socket};
+use crate::budget::Tenant;
 use crate::error::Error;
 use crate::lane::Lane;
+use crate::transport::{Farewell, Socket};
 
 #[derive(Clone)]
 pub(crate) struct Bench(Arc<Mutex<State>>);

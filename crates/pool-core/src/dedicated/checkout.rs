@@ -10,7 +10,8 @@ use super::bench::{Entry, Place};
 use super::connection::Dedicated;
 use crate::error::{Error, Kind};
 use crate::lane::{Lane, Use, launch};
-use crate::shared::{Shared, current_runtime};
+use crate::pool::{Shared, current_runtime};
+use crate::timer;
 
 pub(crate) async fn check_out(
     shared: Arc<Shared>,
@@ -35,7 +36,7 @@ pub(crate) async fn check_out(
 
 pub(super) fn new_lane(shared: &Arc<Shared>, handle: &Handle) -> Arc<Lane> {
     let lane = Lane::new(handle.id(), Use::Exclusive, shared.context.window());
-    shared.context.budget.register(&lane);
+    shared.context.budget.register(lane.tenant());
     launch(handle, lane.clone(), shared, None, true);
     lane
 }
@@ -57,11 +58,11 @@ pub(super) async fn wait_for_place(
         Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
         Entry::Wait(receiver) => receiver,
     };
-    let task = handle.spawn(async move { tokio::time::timeout(limit, receiver).await });
+    let task = handle.spawn(async move { timer::within(limit, receiver).await });
     match AbortOnDrop(task).await {
-        Ok(Ok(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
-        Ok(Ok(Err(_))) => Err(Error::closed()),
-        Ok(Err(_)) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
+        Ok(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
+        Ok(Some(Err(_))) => Err(Error::closed()),
+        Ok(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
         Err(_) => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
     }
 }

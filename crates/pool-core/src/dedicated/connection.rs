@@ -12,10 +12,11 @@ use super::bench::Place;
 use super::checkout::new_lane;
 use crate::answer;
 use crate::command::{self, Payload};
-use crate::dial::{Farewell, greet};
+use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane};
-use crate::shared::{Shared, current_runtime};
+use crate::pool::{Shared, current_runtime};
+use crate::transport::Farewell;
 
 /// A connection that nobody else uses until it is dropped: for blocking commands, `WATCH`, `SELECT` and
 /// whatever else must not happen on a shared one.
@@ -149,7 +150,7 @@ impl ConnectionLike for Dedicated {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            if pipeline.is_empty() && !pipeline.is_transaction() {
+            if answer::is_nothing(pipeline) {
                 return Ok(Vec::new());
             }
             answer::many(self.call(Payload::Batch(pipeline)).await, pipeline, offset, count)

@@ -13,9 +13,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::bench::{Bench, Place};
 use super::checkout::wait_for_place;
-use crate::dial::{Farewell, Held, Io};
+use crate::budget::{Held, Tenant};
 use crate::error::{Error, Kind};
-use crate::shared::{Shared, current_runtime};
+use crate::pool::{Shared, current_runtime};
+use crate::transport::{Farewell, Io};
 
 /// A raw stream to Redis. It holds its place in the pool's budget until it is dropped, and closing the pool
 /// ends it.

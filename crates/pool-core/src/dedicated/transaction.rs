@@ -9,7 +9,7 @@ use redis::{FromRedisValue, Pipeline, RedisResult, ToRedisArgs};
 use super::checkout::check_out;
 use super::connection::Dedicated;
 use crate::error::{Error, Kind};
-use crate::shared::Shared;
+use crate::pool::Shared;
 
 pub(crate) async fn transaction<K, T, F>(
     shared: Arc<Shared>,

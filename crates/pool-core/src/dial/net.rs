@@ -12,6 +12,7 @@ use tokio::net::TcpSocket;
 use super::socket::Duplicate;
 use super::{Connector, Dialled};
 use crate::config::{Address, Target};
+use crate::timer;
 
 /// Dials the operating system's network.
 pub(crate) struct Network {
@@ -37,10 +38,10 @@ impl Network {
         for (index, address) in addresses.iter().enumerate() {
             // One dead address must not use up what the others could have had.
             let share = limit.saturating_sub(began.elapsed()) / (addresses.len() - index) as u32;
-            match tokio::time::timeout(share, self.connect(*address)).await {
-                Ok(Ok(dialled)) => return Ok(dialled),
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            match timer::within(share, self.connect(*address)).await {
+                Some(Ok(dialled)) => return Ok(dialled),
+                Some(Err(error)) => last = error,
+                None => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(last)

@@ -13,13 +13,15 @@ use tokio::runtime::Handle;
 
 use super::handle::{Lane, fill};
 use super::machine::{Filled, Phase};
-use super::timer::Timer;
 use crate::breaker::{Lease, probe};
+use crate::budget::Tenant;
 use crate::codec::{Decoder, Limits, ProtocolError};
-use crate::context::Context;
-use crate::dial::{Connection, Farewell, Io, Socket};
+use crate::dial::Connection;
 use crate::error::{Error, Kind};
-use crate::shared::Shared;
+use crate::pool::Context;
+use crate::pool::Shared;
+use crate::timer::Timer;
+use crate::transport::{Farewell, Io, Socket};
 
 const READ_BUFFER: usize = 64 << 10;
 /// A pause in which a server may have closed the connection; shorter ones are not worth a look.
@@ -361,7 +363,7 @@ impl<'a> Driver<'a> {
             let config = &self.context.config;
             // A connection that a caller holds is that caller's: no PING may come between its commands, and
             // its blocking commands make the server rightly silent.
-            let (silent, ping) = if state.is_checked_out() {
+            let (silent, ping) = if state.checked_out {
                 (None, None)
             } else {
                 let idle = state.machine.is_idle();
@@ -379,7 +381,7 @@ impl<'a> Driver<'a> {
                 return Poll::Ready(Some(End::Silent));
             }
             let mut state = self.lane.state().lock();
-            if ping.is_some_and(|at| at <= now) && state.machine.is_idle() && !state.is_checked_out() {
+            if ping.is_some_and(|at| at <= now) && state.machine.is_idle() && !state.checked_out {
                 state.machine.ping(now);
             }
             state.machine.expire(now, &mut self.filled);

@@ -1,18 +1,19 @@
 //! The lane as others see it: callers submit to it, the budget retires it, its driver serves it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime;
 
 use super::machine::{Filled, Machine, Phase, Window};
 use super::slot::{Reply, Slot};
+use crate::budget::{Held, Tenant};
 use crate::command::Payload;
-use crate::dial::{Farewell, Held};
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::transport::Farewell;
 
 /// Whom a lane serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +39,11 @@ pub(super) struct State {
     pub(super) machine: Machine,
     /// The driver, while it sleeps with nothing to do; taken by the first who gives it work.
     pub(super) driver: Option<Waker>,
-    opened: Option<Instant>,
-    drain_asked: Option<Instant>,
-    drain_noticed: bool,
+    pub(super) opened: Option<Instant>,
+    pub(super) drain_asked: Option<Instant>,
+    pub(super) drain_noticed: bool,
     /// A caller has it all to itself: it is not idle, whatever is in flight.
-    checked_out: bool,
+    pub(super) checked_out: bool,
 }
 
 impl Lane {
@@ -63,6 +64,12 @@ impl Lane {
             resp3: AtomicBool::new(true),
             changed: AtomicBool::new(false),
         })
+    }
+
+    /// For the budget, which outlives it.
+    pub(crate) fn tenant(self: &Arc<Self>) -> Weak<dyn Tenant> {
+        let tenant: Arc<dyn Tenant> = self.clone();
+        Arc::downgrade(&tenant)
     }
 
     pub(crate) fn runtime(&self) -> runtime::Id {
@@ -104,11 +111,7 @@ impl Lane {
     ) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.machine.submit(payload, slot, deadline, now)?;
-        let driver = state.driver.take();
-        drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        wake(state);
         Ok(())
     }
 
@@ -180,90 +183,21 @@ impl Lane {
         let mut filled = Filled::new();
         let mut state = self.state.lock();
         let first = state.machine.end(cause, written, &mut filled);
-        let driver = state.driver.take();
-        drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        let held = self.held.lock().take();
-        if let Some(held) = held {
-            held.leave(farewell);
-        }
+        wake(state);
+        self.leave(farewell);
         fill(&mut filled);
         first
     }
 
-    /// Ends it if nothing is in flight; the check and the end are one step, so no call slips in between.
-    pub(crate) fn retire(&self) -> bool {
-        let mut state = self.state.lock();
-        let idle = matches!(state.machine.phase(), Phase::Open | Phase::Draining)
-            && state.machine.is_idle()
-            && !state.checked_out;
-        if idle {
-            state.machine.end(&retired(), None, &mut Filled::new());
-            let driver = state.driver.take();
-            drop(state);
-            if let Some(driver) = driver {
-                driver.wake();
-            }
-            let held = self.held.lock().take();
-            if let Some(held) = held {
-                held.leave(Farewell::Finish);
-            }
-        }
-        idle
-    }
-
-    /// Takes no more calls, finishes what is in flight, then ends.
-    pub(crate) fn drain(&self) {
-        let mut filled = Filled::new();
-        let mut state = self.state.lock();
-        state.machine.drain(&mut filled);
-        state.drain_asked.get_or_insert(Instant::now());
-        let driver = state.driver.take();
-        drop(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        fill(&mut filled);
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        matches!(self.state.lock().machine.phase(), Phase::Draining)
-    }
-
-    /// How long ago it was asked to drain, if its driver has not run since.
-    pub(crate) fn draining_unnoticed_for(&self, now: Instant) -> Duration {
-        let state = self.state.lock();
-        match state.drain_asked {
-            Some(asked) if !state.drain_noticed && matches!(state.machine.phase(), Phase::Draining) => {
-                now.saturating_duration_since(asked)
-            }
-            _ => Duration::ZERO,
-        }
-    }
-
-    /// Its runtime does not run: nobody there can finish anything.
-    pub(crate) fn give_up(&self) {
-        let cause = Error::not_sent(Kind::Cut, "the connection's runtime is parked and its place was needed");
-        self.end(&cause, Farewell::Abort);
-    }
-
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let state = self.state.lock();
-        let open = matches!(state.machine.phase(), Phase::Open) && !state.checked_out;
-        state.machine.idle_since().filter(|_| open)
-    }
-
-    /// Since when a shared lane has been open and busy.
-    pub(crate) fn serving_since(&self) -> Option<Instant> {
-        let state = self.state.lock();
-        let serves = self.usage == Use::Shared && matches!(state.machine.phase(), Phase::Open);
-        state.opened.filter(|_| serves)
-    }
-
     pub(super) fn state(&self) -> &Mutex<State> {
         &self.state
+    }
+
+    pub(super) fn leave(&self, farewell: Farewell) {
+        let held = self.held.lock().take();
+        if let Some(held) = held {
+            held.leave(farewell);
+        }
     }
 }
 
@@ -271,9 +205,14 @@ impl State {
     pub(super) fn notice_drain(&mut self) {
         self.drain_noticed |= self.drain_asked.is_some();
     }
+}
 
-    pub(super) fn is_checked_out(&self) -> bool {
-        self.checked_out
+/// Releases the lock, then tells the driver, if it sleeps, that there is something to do.
+pub(super) fn wake(mut state: MutexGuard<'_, State>) {
+    let driver = state.driver.take();
+    drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
     }
 }
 
@@ -281,8 +220,4 @@ pub(super) fn fill(filled: &mut Filled) {
     for (slot, result) in filled.drain(..) {
         slot.fill(result);
     }
-}
-
-fn retired() -> Error {
-    Error::not_sent(Kind::Moved, "the connection was retired")
 }

@@ -8,9 +8,9 @@ mod handle;
 mod machine;
 mod set;
 mod slot;
+mod tenancy;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 pub(crate) use driver::launch;
 pub(crate) use handle::{Lane, Use};

@@ -11,7 +11,8 @@ use super::driver::launch;
 use super::handle::{Lane, Use};
 use crate::dial::Connection;
 use crate::error::Error;
-use crate::shared::Shared;
+use crate::pool::Shared;
+use crate::transport::Farewell;
 
 /// After a lane could not be made its runtime tries no further one for so long, if it has another.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -48,7 +49,7 @@ impl Sets {
         }
         let patient = other.is_none();
         let lane = Lane::new(handle.id(), Use::Shared, context.window());
-        context.budget.register(&lane);
+        context.budget.register(lane.tenant());
         set.lanes[index] = Some(lane.clone());
         drop(map);
         launch(handle, lane.clone(), shared, None, patient);
@@ -64,7 +65,7 @@ impl Sets {
         let vacant = set.lanes.iter_mut().find(|lane| lane.as_ref().is_none_or(|lane| !lane.accepts()));
         let Some(place) = vacant else { return };
         let lane = Lane::new(handle.id(), Use::Shared, context.window());
-        context.budget.register(&lane);
+        context.budget.register(lane.tenant());
         *place = Some(lane.clone());
         drop(map);
         launch(handle, lane, shared, Some(connection), true);
@@ -89,7 +90,7 @@ impl Sets {
         self.map.lock().values().flat_map(|set| set.lanes.iter().flatten().cloned()).collect()
     }
 
-    pub(crate) fn end_all(&self, cause: &Error, farewell: crate::dial::Farewell) -> usize {
+    pub(crate) fn end_all(&self, cause: &Error, farewell: Farewell) -> usize {
         self.all().iter().filter(|lane| lane.end(cause, farewell)).count()
     }
 }

@@ -12,11 +12,12 @@ use super::handle::{Lane, Use};
 use super::machine::{Filled, Machine, Window};
 use super::slot::{Answer, Reply, Slot};
 use crate::breaker::Lease;
+use crate::budget::{Held, Tenant};
 use crate::command::Payload;
 use crate::config::{PoolConfig, Target};
-use crate::context::Context;
-use crate::dial::{Connection, Greeting, Held};
+use crate::dial::{Connection, Greeting};
 use crate::error::{Error, Kind, Outcome};
+use crate::pool::Context;
 
 const LONG: Duration = Duration::from_secs(20);
 

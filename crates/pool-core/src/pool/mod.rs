@@ -1,5 +1,12 @@
 //! The one handle, and its life.
 
+mod builder;
+mod close;
+mod context;
+mod shared;
+mod state;
+mod status;
+
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -9,17 +16,19 @@ use std::sync::atomic::AtomicUsize;
 use redis::{FromRedisValue, Pipeline, RedisResult, ToRedisArgs};
 use tokio::sync::watch;
 
-use crate::builder::PoolBuilder;
-use crate::close::{self, CloseReport, Closing};
 use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
-use crate::context::Context;
 use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
 use crate::error::Error;
 use crate::fallback::Fallback;
-use crate::shared::Shared;
-use crate::state::State;
-use crate::status::{self, Status};
+
+pub use builder::PoolBuilder;
+pub use close::CloseReport;
+use close::Closing;
+pub(crate) use context::Context;
+pub(crate) use shared::{Shared, current_runtime};
+pub use state::State;
+pub use status::{Health, Status};
 
 /// One shared Redis pool: built without I/O, connected on first use, working from any runtime, closed once.
 ///

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::dial::Farewell;
+use crate::budget::Tenant;
 use crate::error::{Error, Kind};
-use crate::shared::Shared;
-use crate::state::State;
+use crate::pool::Shared;
+use crate::pool::State;
+use crate::timer;
+use crate::transport::Farewell;
 
 /// How often the drain looks whether all is done.
 const LOOK: Duration = Duration::from_millis(2);
@@ -66,7 +68,7 @@ async fn drain(cut: Cut) {
     shared.bench.end_idle();
     let limit = shared.context.config.close_timeout;
     while cut.began.elapsed() < limit && !cut.is_done() {
-        tokio::time::sleep(LOOK.min(limit)).await;
+        timer::sleep(LOOK.min(limit)).await;
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use crate::breaker::probe;
-use crate::context::Context;
 use crate::dedicated::Bench;
-use crate::dial::{Connection, Farewell};
+use crate::dial::Connection;
 use crate::error::{Error, Kind};
 use crate::fallback::Fallback;
 use crate::lane::{Lane, Sets, Use};
+use crate::pool::Context;
+use crate::transport::Farewell;
 
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
@@ -22,7 +23,7 @@ pub(crate) struct Shared {
     /// The fallback answers everything: there is no Redis.
     pub(crate) embedded: bool,
     pub(crate) next_conn: AtomicUsize,
-    pub(crate) closing: crate::close::Closing,
+    pub(crate) closing: super::close::Closing,
 }
 
 impl Shared {

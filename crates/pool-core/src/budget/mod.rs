@@ -7,15 +7,22 @@
 //! * Free places go to whoever waited longest among those that still look: a runtime that is parked does not
 //!   look, so it cannot hold up the others.
 
+mod held;
+mod tenant;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::dial::{Farewell, Socket};
 use crate::error::Error;
-use crate::lane::Lane;
+use crate::timer;
+use crate::transport::Socket;
+
+pub(crate) use held::Held;
+pub(crate) use tenant::Tenant;
+use tenant::{give_up_parked, make_room};
 
 /// How long a server may take to close its side before its place is given on all the same.
 const LINGER: Duration = Duration::from_millis(100);
@@ -23,10 +30,6 @@ const LINGER: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(1);
 /// A waiter that has not looked for so long is parked.
 const PARKED: Duration = Duration::from_millis(50);
-/// A connection in use is left to its runtime for so long, at least, before others may ask for it.
-const TENURE: Duration = Duration::from_millis(10);
-/// A lane that was asked to drain and did not even notice within this time is on a parked runtime.
-const UNNOTICED: Duration = Duration::from_millis(100);
 
 pub(crate) struct Budget {
     max: usize,
@@ -39,7 +42,7 @@ struct Inner {
     closing: Vec<Closing>,
     waiters: VecDeque<Waiter>,
     last_waiter: u64,
-    lanes: Vec<Weak<Lane>>,
+    tenants: Vec<Weak<dyn Tenant>>,
 }
 
 struct Closing {
@@ -83,18 +86,18 @@ impl Budget {
         inner.used
     }
 
-    /// Lets retirement find the lane.
-    pub(crate) fn register(&self, lane: &Arc<Lane>) {
+    /// Lets those who wait find whom to ask for room.
+    pub(crate) fn register(&self, tenant: Weak<dyn Tenant>) {
         let mut inner = self.inner.lock();
-        inner.lanes.retain(|lane| lane.strong_count() > 0);
-        inner.lanes.push(Arc::downgrade(lane));
+        inner.tenants.retain(|tenant| tenant.strong_count() > 0);
+        inner.tenants.push(tenant);
     }
 
-    /// Cuts every connection that has a lane, exclusive ones in their holders' hands too.
+    /// Cuts every tenant, also in its holder's hands.
     pub(crate) fn end_all(&self, cause: &Error) {
-        let lanes: Vec<_> = self.inner.lock().lanes.iter().filter_map(Weak::upgrade).collect();
-        for lane in lanes {
-            lane.end(cause, Farewell::Abort);
+        let tenants: Vec<_> = self.inner.lock().tenants.iter().filter_map(Weak::upgrade).collect();
+        for tenant in tenants {
+            tenant.cut(cause);
         }
     }
 
@@ -121,7 +124,7 @@ impl Budget {
             if let Some(permit) = self.look(ticket.id, Instant::now()) {
                 return permit;
             }
-            tokio::time::sleep(LOOK).await;
+            timer::sleep(LOOK).await;
         }
     }
 
@@ -140,16 +143,12 @@ impl Budget {
             inner.used += 1;
             return Some(Permit { budget: self.clone(), closing: false });
         }
-        let lanes: Vec<_> = inner.lanes.iter().filter_map(Weak::upgrade).collect();
-        let coming = inner.closing.len() + lanes.iter().filter(|lane| lane.is_draining()).count();
+        let tenants: Vec<_> = inner.tenants.iter().filter_map(Weak::upgrade).collect();
+        let coming = inner.closing.len() + tenants.iter().filter(|tenant| tenant.is_draining()).count();
         drop(inner);
-        for lane in &lanes {
-            if lane.draining_unnoticed_for(now) > UNNOTICED {
-                lane.give_up();
-            }
-        }
+        give_up_parked(&tenants, now);
         if coming <= ahead {
-            make_room(&lanes, now);
+            make_room(&tenants, now);
         }
         None
     }
@@ -161,21 +160,6 @@ impl Budget {
         let now = Instant::now();
         inner.reap(now);
         inner.closing.push(Closing { socket, since: now });
-    }
-}
-
-/// Retires the longest idle lane; if none is idle, asks the one that was at it longest to finish.
-fn make_room(lanes: &[Arc<Lane>], now: Instant) {
-    let mut idle: Vec<_> = lanes.iter().filter_map(|lane| Some((lane.idle_since()?, lane))).collect();
-    idle.sort_by_key(|(since, _)| *since);
-    if idle.iter().any(|(_, lane)| lane.retire()) {
-        return;
-    }
-    let busy = lanes.iter().filter_map(|lane| Some((lane.serving_since()?, lane)));
-    if let Some((since, lane)) = busy.min_by_key(|(since, _)| *since)
-        && now.saturating_duration_since(since) > TENURE
-    {
-        lane.drain();
     }
 }
 

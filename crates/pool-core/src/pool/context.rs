@@ -8,12 +8,15 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::breaker::{Backoff, Breaker, Lease};
-use crate::budget::{Budget, Permit};
+use crate::budget::{Budget, Held, Permit};
 use crate::config::{PoolConfig, Target};
-use crate::dial::{self, Connection, Connector, Greeting, Held, Io, Network};
+use crate::dial::{self, Connection, Connector, Greeting, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
-use crate::state::State;
+use crate::timer;
+use crate::transport::Io;
+
+use super::State;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
@@ -98,7 +101,7 @@ impl Context {
             return Err(Error::not_sent(Kind::Moved, "no connection was free for one more lane"));
         }
         let limit = self.config.socket_timeout;
-        tokio::time::timeout(limit, self.budget.acquire()).await.map_err(|_| {
+        timer::within(limit, self.budget.acquire()).await.ok_or_else(|| {
             let max = self.budget.max();
             Error::not_sent(
                 Kind::Timeout,

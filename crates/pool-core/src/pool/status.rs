@@ -4,8 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
-use crate::shared::Shared;
-use crate::state::State;
+use crate::pool::Shared;
+use crate::pool::State;
 
 /// The short answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,0 +1,72 @@
+//! The lane as the budget's tenant: how it makes room for others.
+
+use std::time::{Duration, Instant};
+
+use super::handle::{Lane, Use, fill, wake};
+use super::machine::{Filled, Phase};
+use crate::budget::Tenant;
+use crate::error::{Error, Kind};
+use crate::transport::Farewell;
+
+impl Tenant for Lane {
+    fn idle_since(&self) -> Option<Instant> {
+        let state = self.state().lock();
+        let open = matches!(state.machine.phase(), Phase::Open) && !state.checked_out;
+        state.machine.idle_since().filter(|_| open)
+    }
+
+    fn serving_since(&self) -> Option<Instant> {
+        let state = self.state().lock();
+        let serves = self.usage() == Use::Shared && matches!(state.machine.phase(), Phase::Open);
+        state.opened.filter(|_| serves)
+    }
+
+    fn is_draining(&self) -> bool {
+        matches!(self.state().lock().machine.phase(), Phase::Draining)
+    }
+
+    fn draining_unnoticed_for(&self, now: Instant) -> Duration {
+        let state = self.state().lock();
+        match state.drain_asked {
+            Some(asked) if !state.drain_noticed && matches!(state.machine.phase(), Phase::Draining) => {
+                now.saturating_duration_since(asked)
+            }
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn retire(&self) -> bool {
+        let mut state = self.state().lock();
+        let idle = matches!(state.machine.phase(), Phase::Open | Phase::Draining)
+            && state.machine.is_idle()
+            && !state.checked_out;
+        if idle {
+            state.machine.end(&retired(), None, &mut Filled::new());
+            wake(state);
+            self.leave(Farewell::Finish);
+        }
+        idle
+    }
+
+    fn drain(&self) {
+        let mut filled = Filled::new();
+        let mut state = self.state().lock();
+        state.machine.drain(&mut filled);
+        state.drain_asked.get_or_insert(Instant::now());
+        wake(state);
+        fill(&mut filled);
+    }
+
+    fn give_up(&self) {
+        let cause = Error::not_sent(Kind::Cut, "the connection's runtime is parked and its place was needed");
+        self.end(&cause, Farewell::Abort);
+    }
+
+    fn cut(&self, cause: &Error) {
+        self.end(cause, Farewell::Abort);
+    }
+}
+
+fn retired() -> Error {
+    Error::not_sent(Kind::Moved, "the connection was retired")
+}
