@@ -68,7 +68,7 @@ pub(crate) fn timed_out(payload: Payload<'_>, limit: Duration, error: &Error) ->
     Error::new(
         Kind::Timeout,
         error.outcome(),
-        format!("{what} reached its limit of {limit:?} {}", error.message()),
+        format!("{what} reached its limit of {limit:?}: {}", error.message()),
     )
 }
 

@@ -14,6 +14,7 @@ use crate::command::{self, Payload};
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane};
 use crate::pool::{Shared, current_runtime};
+use crate::timer;
 
 /// A handle for commands over the pool's shared connections. Cheap to make and to clone.
 ///
@@ -46,10 +47,10 @@ impl Conn {
         Self { shared, lane: None, index, timeout }
     }
 
-    /// The same connection with another limit for each call.
+    /// The same connection with another limit for each call, of at most a year.
     #[must_use]
     pub fn with_timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
+        self.timeout = limit.min(timer::LONGEST);
         self
     }
 

@@ -38,6 +38,9 @@ impl Timer {
     }
 }
 
+/// The longest limit a call may be given: beyond it a clock could overflow, and nobody waits so long.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
 pub(crate) async fn sleep(pause: Duration) {
     let (until, mut timer) = (Instant::now() + pause, Timer::default());
     poll_fn(|cx| timer.poll(Some(until), cx)).await;

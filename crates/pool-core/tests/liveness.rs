@@ -83,6 +83,33 @@ async fn a_connection_that_lost_its_login_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_server_without_hello_is_greeted_over_resp2() {
+    let server = Server::builder().password("pw").arg("rename-command", "HELLO \"\"").start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    assert_eq!(pool.start().await.unwrap(), State::Ready);
+    let mut conn = pool.conn();
+    let () = conn.hset("h", "f", "v").await.unwrap();
+    let all: std::collections::HashMap<String, String> = conn.hgetall("h").await.unwrap();
+    assert_eq!(all["f"], "v");
+    let mut held = pool.dedicated().await.unwrap();
+    redis::cmd("SELECT").arg(3).exec_async(&mut held).await.unwrap();
+    drop(held);
+    let mut held = pool.dedicated().await.unwrap();
+    assert_eq!(held.hget::<_, _, String>("h", "f").await.unwrap(), "v", "database 0 again");
+}
+
+#[tokio::test]
+async fn a_limit_beyond_all_time_is_a_limit_of_a_year() {
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    let mut conn = pool.conn().with_timeout(Duration::MAX);
+    let () = conn.set("k", 1).await.unwrap();
+    let mut held = pool.dedicated().await.unwrap().with_timeout(Duration::MAX);
+    let () = held.set("k", 1).await.unwrap();
+    let _: Option<(String, String)> = held.blpop("empty", 0.01).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_full_server_does_not_stop_those_who_are_in() {
     let server = Server::builder().arg("maxclients", "3").start();
     let pool = Pool::builder().url(server.url()).lanes_per_runtime(1).build().unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::Cmd;
 
 use super::name::{name_of, words};
+use crate::timer::LONGEST;
 
 /// The wait that a blocking command asks for: `None` for one that does not block, `Some(None)` for one that
 /// asks to wait for ever (a timeout of 0).
@@ -26,7 +27,7 @@ pub(crate) fn own_timeout(cmd: &Cmd) -> Option<Option<Duration>> {
     let number: f64 = std::str::from_utf8(text?).ok()?.parse().ok()?;
     // What is no sensible number the server refuses at once: it needs no longer limit.
     let wait = Duration::try_from_secs_f64(number * unit).ok()?;
-    Some((!wait.is_zero()).then_some(wait.min(Duration::from_secs(86_400 * 365))))
+    Some((!wait.is_zero()).then_some(wait.min(LONGEST)))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane};
 use crate::pool::{Shared, current_runtime};
+use crate::timer;
 use crate::transport::Farewell;
 
 /// A connection that nobody else uses until it is dropped: for blocking commands, `WATCH`, `SELECT` and
@@ -45,10 +46,10 @@ impl Dedicated {
         Self { shared, lane, place: Some(place), held, timeout, fresh: true, watching: false }
     }
 
-    /// The same connection with another limit for each command.
+    /// The same connection with another limit for each command, of at most a year.
     #[must_use]
     pub fn with_timeout(mut self, limit: Duration) -> Self {
-        self.timeout = limit;
+        self.timeout = limit.min(timer::LONGEST);
         self
     }
 

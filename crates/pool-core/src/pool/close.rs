@@ -63,7 +63,10 @@ pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
 async fn drain(cut: Cut) {
     let shared = &cut.shared;
     for lane in shared.sets.all() {
-        lane.drain();
+        // A parked runtime would never notice that its idle lane is to drain.
+        if !lane.retire() {
+            lane.drain();
+        }
     }
     shared.bench.end_idle();
     let limit = shared.context.config.close_timeout;
