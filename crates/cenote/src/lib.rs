@@ -1,1 +1,66 @@
-//! Work in progress.
+//! One Redis pool for a whole service.
+//!
+//! ```
+//! # #[cfg(not(feature = "fallback-lru"))] fn main() {}
+//! # #[cfg(feature = "fallback-lru")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use cenote::redis::AsyncCommands;
+//! use cenote::{FallbackLru, Pool};
+//!
+//! let pool = Pool::embedded(FallbackLru::default()); // no Redis: answered from memory
+//! let mut conn = pool.conn(); // cheap, Clone, takes every command of redis-rs
+//! let () = conn.set_ex("greeting", "hello", 60).await?;
+//! let greeting: Option<String> = conn.get("greeting").await?;
+//! assert_eq!(greeting.as_deref(), Some("hello"));
+//! pool.close().await;
+//! # Ok(()) }
+//! ```
+//!
+//! With a Redis it is `Pool::builder().url("redis://localhost:6379/0").build()?`, and the rest stays. A [`Pool`]
+//! is built without I/O and without a runtime, connects at its first call, works from any tokio runtime, and is
+//! closed once for all its clones.
+//!
+//! This crate only re-exports; what it has comes from small crates that can be used alone.
+//!
+//! | feature | adds | from |
+//! |---|---|---|
+//! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
+//! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis | `cenote-fallback-lru` |
+//! | `full` | all of the above | |
+//!
+//! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
+//! re-exported because its types are part of this interface; its optional parts (`script`, `streams`, ...) are
+//! switched on by depending on `redis` 1.8 with those features.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub use cenote_pool_core::{
+    Clock, CloseReport, ConfigError, Conn, Dedicated, Error, Fallback, Health, NotDegradable, Outcome, Pool,
+    PoolBuilder, PoolConfig, Problem, State, Status, SystemClock, redis,
+};
+
+#[cfg(feature = "fallback-lru")]
+pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};
+
+/// Every snippet of the README and of the guide is compiled, and run unless it says `no_run`.
+#[cfg(all(doctest, feature = "fallback-lru"))]
+mod pages {
+    macro_rules! pages {
+        ($($name:ident: $path:literal,)*) => {
+            $(#[doc = include_str!(concat!("../../../", $path))] mod $name {})*
+        };
+    }
+
+    pages! {
+        readme: "README.md",
+        introduction: "docs/introduction.md",
+        getting_started: "docs/getting-started.md",
+        configuration: "docs/configuration.md",
+        connections: "docs/connections.md",
+        errors: "docs/errors.md",
+        fallback: "docs/fallback.md",
+        lifecycle: "docs/lifecycle.md",
+        operations: "docs/operations.md",
+        replies: "docs/replies.md",
+    }
+}

@@ -1,0 +1,17 @@
+//! The reference service: what an application on one Cenote pool looks like.
+//!
+//! A library, so that its tests run it in their own process; `main.rs` only calls [`run`].
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod app;
+mod features;
+mod health;
+mod lifecycle;
+mod page;
+mod problem;
+mod settings;
+mod webhook;
+
+pub use app::router;
+pub use lifecycle::{run, serve};
+pub use page::{INDEX_HTML, SCRIPT, STYLE};

@@ -1,0 +1,26 @@
+//! The live page: three files, compiled in.
+
+use axum::http::header;
+use axum::response::IntoResponse;
+
+/// The page.
+pub const INDEX_HTML: &str = include_str!("page/index.html");
+/// What keeps it up to date.
+pub const SCRIPT: &str = include_str!("page/app.js");
+/// How it looks.
+pub const STYLE: &str = include_str!("page/style.css");
+
+pub(crate) async fn index() -> impl IntoResponse {
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:";
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
+    (headers, INDEX_HTML)
+}
+
+pub(crate) async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)
+}
+
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)
+}

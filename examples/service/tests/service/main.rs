@@ -1,0 +1,8 @@
+//! What the service promises, each in a test named after it.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod features;
+mod health;
+mod process;
+mod webhook;
