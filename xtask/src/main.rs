@@ -2,8 +2,8 @@
 
 mod command;
 mod demo;
+mod install;
 mod lint;
-mod server;
 mod stages;
 mod test;
 mod tidy;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use crate::command::Command;
 use crate::stages::{Stages, not_run};
 use crate::workspace::{self, Package};
-use crate::{server, usage};
+use crate::{install, usage};
 
 const TIMED: &str = "timed_";
 const CORE: &str = "cenote-pool-core";
@@ -28,9 +28,10 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         [unknown, ..] => return Err(usage(format!("`test {unknown}` is not known"))),
     };
     let mut stages = Stages::new();
-    if !stages.run("server", server::ensure) {
+    if !stages.run("server", install::ensure_server) {
         return stages.finish();
     }
+    stages.run("browser", || install::BROWSER.ensure());
     let packages = workspace::packages()?;
     let with_length = |command: Command| if long { command.env("CENOTE_LONG", "1") } else { command };
 

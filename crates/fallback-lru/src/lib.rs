@@ -13,8 +13,7 @@
 //! # Ok::<(), cenote_pool_core::NotDegradable>(())
 //! ```
 //!
-//! A [`FallbackLru`] is what a pool's degradable connections are served by while Redis is away, and all there
-//! is behind an embedded pool. It keeps strings, hashes, sets and lists, with expiries, bounded in entries and
+//! A [`FallbackLru`] is all there is behind an embedded pool. It keeps strings, hashes, sets and lists, with expiries, bounded in entries and
 //! bytes, and replies as Redis 7 does over RESP3, errors included. What it does not serve, it says so before
 //! it has run anything.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

@@ -56,6 +56,15 @@ fn a_pool_without_redis_and_without_a_fallback_says_what_to_add() {
 }
 
 #[test]
+fn redis_cannot_be_required_and_disabled() {
+    let text = Pool::builder().enabled(false).required(true).build().unwrap_err().to_string();
+    assert!(
+        text.contains("REDIS_REQUIRED is true, but must be false while REDIS_ENABLED is false"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_configuration_file_with_a_bad_value_says_which() {
     let parse = |json: &str| serde_json::from_str::<PoolConfig>(json);
     let good = parse(r#"{"url": "redis://cache/1", "socket_timeout": 0.5, "max_connections": 3}"#).unwrap();

@@ -11,7 +11,7 @@ const SOON: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn the_command_after_a_server_side_close_succeeds_even_a_write() {
     let server = Server::start();
-    let pool = Pool::builder().url(server.url()).lanes_per_runtime(1).build().unwrap();
+    let pool = Pool::builder().url(server.url()).shared_connections(1).build().unwrap();
     let mut conn = pool.conn();
     for n in 1..=20 {
         assert_eq!(conn.incr::<_, _, i64>("n", 1).await.unwrap(), n);
@@ -43,7 +43,7 @@ async fn a_dedicated_connection_closed_while_idle_is_replaced_unnoticed() {
 #[tokio::test]
 async fn a_node_that_became_a_replica_is_left_for_a_new_connection() {
     let server = Server::start();
-    let pool = Pool::builder().url(server.url()).lanes_per_runtime(1).build().unwrap();
+    let pool = Pool::builder().url(server.url()).shared_connections(1).build().unwrap();
     let mut conn = pool.conn();
     let id = |server: &Server| server.observer().client_ids();
     let () = conn.set("k", 1).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_node_that_became_a_replica_is_left_for_a_new_connection() {
 async fn a_connection_that_lost_its_login_is_made_again() {
     let server = Server::builder().arg("user", "app on >pw ~* +@all").start();
     let url = format!("redis://app:pw@{}/0", server.addr());
-    let pool = Pool::builder().url(url).lanes_per_runtime(1).build().unwrap();
+    let pool = Pool::builder().url(url).shared_connections(1).build().unwrap();
     let () = pool.conn().set("k", 1).await.unwrap();
     // Deleting a user cuts its connections; recreating it lets them in again.
     server.observer().command(&["ACL", "DELUSER", "app"]).unwrap();
@@ -112,11 +112,11 @@ async fn a_limit_beyond_all_time_is_a_limit_of_a_year() {
 #[tokio::test]
 async fn a_full_server_does_not_stop_those_who_are_in() {
     let server = Server::builder().arg("maxclients", "3").start();
-    let pool = Pool::builder().url(server.url()).lanes_per_runtime(1).build().unwrap();
+    let pool = Pool::builder().url(server.url()).shared_connections(1).build().unwrap();
     let mut conn = pool.conn();
     let () = conn.set("k", 1).await.unwrap();
     let others: Vec<Pool> =
-        (0..2).map(|_| Pool::builder().url(server.url()).lanes_per_runtime(1).build().unwrap()).collect();
+        (0..2).map(|_| Pool::builder().url(server.url()).shared_connections(1).build().unwrap()).collect();
     for other in &others {
         let _ = other.start().await.unwrap();
     }
@@ -160,6 +160,7 @@ async fn status_tells_what_was_seen_and_readiness_comes_from_replies() {
     assert_eq!((&away["state"], &away["breaker"]), (&"degraded".into(), &"open".into()));
     assert!(away["degraded_since"].as_f64().is_some() && away["last_error"].is_string(), "{away}");
     assert_eq!(away["dedicated_in_use"], 0);
+    assert_eq!(away["reconnects"], 0, "none was made again yet");
 }
 
 #[tokio::test]

@@ -103,7 +103,7 @@ async fn a_single_start_of_many_dials_once() {
 }
 
 fn pool_lanes() -> usize {
-    cenote_pool_core::PoolConfig::default().lanes_per_runtime
+    cenote_pool_core::PoolConfig::default().shared_connections
 }
 
 /// Keeps calling, as a service would, until told to stop; counts what failed and what outlived `limit`.
@@ -294,7 +294,7 @@ async fn a_runtime_that_parks_while_it_looks_for_redis_is_relieved_by_another_th
 async fn close_refuses_at_once_drains_what_is_in_flight_and_cuts_the_rest() {
     let server = Server::start();
     let pool =
-        at(server.addr()).lanes_per_runtime(1).close_timeout(Duration::from_millis(400)).build().unwrap();
+        at(server.addr()).shared_connections(1).close_timeout(Duration::from_millis(400)).build().unwrap();
     pool.start().await.unwrap();
     server.freeze();
     let mut conn = pool.conn();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::children::{Child, OrphanGuard};
-use crate::server;
+use crate::install;
 
 /// Below the ports that systems give to outgoing connections: a client that redials a dead server can otherwise be
 /// given the server's own port, and connect to itself.
@@ -30,7 +30,7 @@ pub(super) struct PrivateRedis {
 impl PrivateRedis {
     /// `None` when no server is installed.
     pub(super) fn start() -> Result<Option<Self>> {
-        let Some(program) = server::find() else { return Ok(None) };
+        let Some(program) = install::SERVER.find() else { return Ok(None) };
         for port in PORTS.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).take(5) {
             if let Some(started) = Self::start_on(port, &program)? {
                 return Ok(Some(started));

@@ -105,7 +105,7 @@ mod tests {
         let config = read(&[
             ("REDIS_URL", "redis://cache:7000/2"),
             ("REDIS_ENABLED", "no"),
-            ("REDIS_REQUIRED", "TRUE"),
+            ("REDIS_REQUIRED", "OFF"),
             ("REDIS_CONNECT_TIMEOUT", "0.25"),
             ("REDIS_SOCKET_TIMEOUT", "2"),
             ("REDIS_MAX_RETRIES", "0"),
@@ -114,7 +114,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.url, "redis://cache:7000/2");
-        assert!(!config.enabled && config.required);
+        assert!(!config.enabled && !config.required);
         assert_eq!(config.connect_timeout, Duration::from_millis(250));
         assert_eq!(config.socket_timeout, Duration::from_secs(2));
         assert_eq!((config.max_retries, config.max_connections), (0, 7));

@@ -49,7 +49,7 @@ pub struct PoolConfig {
     #[serde(deserialize_with = "seconds")]
     pub health_check_interval: Duration,
     /// Shared connections per runtime. Default: the number of cores, at most 4.
-    pub lanes_per_runtime: usize,
+    pub shared_connections: usize,
     /// How long [`Pool::close`](crate::Pool::close) waits for what is in flight. Default 5 s.
     #[serde(deserialize_with = "seconds")]
     pub close_timeout: Duration,
@@ -82,7 +82,7 @@ impl Default for PoolConfig {
             max_retries: 3,
             max_connections: 20,
             health_check_interval: Duration::from_secs(30),
-            lanes_per_runtime: cores.min(4),
+            shared_connections: cores.min(4),
             close_timeout: Duration::from_secs(5),
             window_commands: 16_384,
             window_bytes: 16 << 20,
@@ -133,7 +133,7 @@ impl PoolConfig {
         }
         for (setting, value, most) in [
             ("REDIS_MAX_CONNECTIONS", self.max_connections, 65_535),
-            ("lanes_per_runtime", self.lanes_per_runtime, 64),
+            ("shared_connections", self.shared_connections, 64),
             ("window_commands", self.window_commands, 1 << 20),
             ("window_bytes", self.window_bytes, 1 << 30),
             ("max_reply_bytes", self.max_reply_bytes, 2 << 30),
@@ -145,6 +145,9 @@ impl PoolConfig {
                     format!("a whole number from 1 to {most}"),
                 ));
             }
+        }
+        if self.required && !self.enabled {
+            found.push(Problem::new("REDIS_REQUIRED", "true", "false while REDIS_ENABLED is false"));
         }
         if self.max_retries > 100 {
             let value = self.max_retries.to_string();

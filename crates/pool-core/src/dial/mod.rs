@@ -74,7 +74,9 @@ pub(crate) async fn dial(
     match timer::within(left, greet::greet(&mut *io, target, max_reply)).await {
         Some(Ok(greeting)) => Ok(Connection { io, held, greeting }),
         Some(Err(greet::Refusal::Said(server))) => {
-            let message = format!("Redis at {target} let us not in: {server}");
+            let detail = server.detail().unwrap_or_default().trim_end_matches('.');
+            let said = format!("{} {detail}", server.code().unwrap_or("ERR"));
+            let message = format!("Redis at {target} turned us away: {said}");
             Err(Error::from_server(Kind::Away, Outcome::NotSent, message, server))
         }
         Some(Err(greet::Refusal::Failed(why))) => Err(away(target, &why)),

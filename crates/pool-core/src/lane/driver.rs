@@ -107,7 +107,7 @@ async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connec
     .await;
     match dialled.ok_or(None)? {
         Ok(connection) => {
-            context.connected(&connection.greeting, began);
+            context.connected(&connection.greeting);
             Ok(connection)
         }
         Err(error) => {

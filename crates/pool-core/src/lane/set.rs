@@ -35,7 +35,7 @@ impl Sets {
         let context = &shared.context;
         let mut map = self.map.lock();
         let set = map.entry(handle.id()).or_default();
-        set.lanes.resize(context.config.lanes_per_runtime, None);
+        set.lanes.resize(context.config.shared_connections, None);
         let index = index % set.lanes.len();
         if let Some(lane) = set.lanes[index].as_ref().filter(|lane| lane.accepts()) {
             return lane.clone();
@@ -61,7 +61,7 @@ impl Sets {
         let context = &shared.context;
         let mut map = self.map.lock();
         let set = map.entry(handle.id()).or_default();
-        set.lanes.resize(context.config.lanes_per_runtime, None);
+        set.lanes.resize(context.config.shared_connections, None);
         let vacant = set.lanes.iter_mut().find(|lane| lane.as_ref().is_none_or(|lane| !lane.accepts()));
         let Some(place) = vacant else { return };
         let lane = Lane::new(handle.id(), Use::Shared, context.window());

@@ -79,7 +79,7 @@ impl PoolBuilder {
         /// A connection idle for so long is asked for a PING. Default 30 s.
         health_check_interval: Duration,
         /// Shared connections per runtime. Default: the number of cores, at most 4.
-        lanes_per_runtime: usize,
+        shared_connections: usize,
         /// How long [`Pool::close`] waits for what is in flight. Default 5 s.
         close_timeout: Duration,
     }

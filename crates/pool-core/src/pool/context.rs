@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) last_error: Mutex<Option<String>>,
     pub(crate) dials: AtomicU64,
     pub(crate) connected: AtomicU64,
+    pub(crate) reconnects: AtomicU64,
+    lost: AtomicU64,
     latency_us: AtomicU64,
 }
 
@@ -124,21 +126,28 @@ impl Context {
         }
     }
 
-    pub(crate) fn connected(&self, greeting: &Greeting, began: Instant) {
-        self.seen.connected.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn connected(&self, greeting: &Greeting) {
+        self.note_greeting(greeting);
+        self.become_ready(|state| matches!(state, State::Idle | State::Connecting));
+    }
+
+    /// The first greeting is part of the log's story; a connection that replaces a lost one is counted.
+    fn note_greeting(&self, greeting: &Greeting) {
         *self.seen.greeting.lock() = Some(greeting.clone());
-        let first = self.become_ready(|state| matches!(state, State::Idle | State::Connecting));
-        if first {
+        if self.seen.connected.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(
                 target: "cenote",
                 address = %self.target,
                 version = greeting.version.as_deref().unwrap_or("unknown"),
                 role = greeting.role.as_deref().unwrap_or("unknown"),
                 protocol = if greeting.resp3 { "RESP3" } else { "RESP2" },
-                took_ms = began.elapsed().as_millis() as u64,
+                after_ms = self.born.elapsed().as_millis() as u64,
                 "Redis is ready"
             );
         }
+        let lost = self.seen.lost.load(Ordering::Relaxed);
+        let replaced = |reconnects: u64| if reconnects < lost { Some(reconnects + 1) } else { None };
+        let _ = self.seen.reconnects.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replaced);
     }
 
     fn become_ready(&self, from: impl Fn(&State) -> bool) -> bool {
@@ -169,6 +178,7 @@ impl Context {
     /// A connection was lost. Returns the duty to look for Redis, if it falls to the caller.
     pub(crate) fn lane_lost(&self, error: &Error, badly: bool) -> Option<Lease> {
         self.note_error(error);
+        self.seen.lost.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(target: "cenote", address = %self.target, %error, "a connection was lost");
         if badly { self.trip(error) } else { self.breaker.suspect(Instant::now()) }
     }
@@ -206,8 +216,7 @@ impl Context {
     }
 
     pub(crate) fn recovered(&self, lease: Lease, greeting: &Greeting) {
-        self.seen.connected.fetch_add(1, Ordering::Relaxed);
-        *self.seen.greeting.lock() = Some(greeting.clone());
+        self.note_greeting(greeting);
         if let Some(outage) = self.breaker.recovered(lease, Instant::now()) {
             self.back(outage);
         }

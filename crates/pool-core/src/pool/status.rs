@@ -56,7 +56,7 @@ pub struct Status {
     pub dedicated_in_use: usize,
     /// Calls on shared connections that wait for their reply.
     pub in_flight: usize,
-    /// Connections made after the first.
+    /// Connections that replaced a lost one.
     pub reconnects: u64,
     /// Attempts to connect, failed ones included.
     pub dials: u64,
@@ -105,7 +105,7 @@ pub(crate) fn status(shared: &Shared) -> Status {
         connections_free: config.max_connections.saturating_sub(used),
         dedicated_in_use: shared.bench.in_use(),
         in_flight: shared.sets.all().iter().map(|lane| lane.in_flight()).sum(),
-        reconnects: connected.saturating_sub(1),
+        reconnects: seen.reconnects.load(Relaxed),
         dials: seen.dials.load(Relaxed),
         breaker: if context.breaker.is_open() { "open" } else { "closed" },
         fallback_entries: shared.fallback.as_ref().map(|fallback| fallback.entries()),

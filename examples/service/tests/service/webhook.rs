@@ -96,7 +96,7 @@ async fn while_redis_is_away_deliveries_are_503_and_afterwards_handled() {
 async fn a_claim_whose_reply_was_lost_says_so_and_is_not_made_twice() {
     let server = Server::start();
     let proxy = Proxy::to(&server);
-    let service = Service::start(pool(proxy.url()).lanes_per_runtime(1).build().unwrap()).await;
+    let service = Service::start(pool(proxy.url()).shared_connections(1).build().unwrap()).await;
     assert_eq!(service.post(PATH, &event("evt_warm")).await.status, 200);
     server.observer().reset_stats();
 
@@ -129,7 +129,7 @@ async fn eventually_answered(service: &Service, id: &str) -> Response {
 async fn a_claim_that_was_lost_to_another_is_neither_handled_nor_marked() {
     let server = Server::start();
     let proxy = Proxy::to(&server);
-    let service = Service::start(pool(proxy.url()).lanes_per_runtime(1).build().unwrap()).await;
+    let service = Service::start(pool(proxy.url()).shared_connections(1).build().unwrap()).await;
     assert_eq!(service.post(PATH, &event("evt_warm")).await.status, 200);
 
     // The claim is made and its reply kept back; meanwhile it runs out and another takes the event.
