@@ -116,6 +116,10 @@ impl Fallback for FallbackLru {
         if atomic { batch::transaction(&self.store, batch) } else { batch::pipeline(&self.store, batch) }
     }
 
+    fn clear(&self) {
+        Self::clear(self);
+    }
+
     fn entries(&self) -> usize {
         let now = self.store.now();
         self.store.sum(|shard| {

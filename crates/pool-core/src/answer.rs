@@ -81,15 +81,16 @@ pub(crate) fn shaped_like_redis(
 ) -> Result<Answer, Error> {
     let atomic = pipeline.is_transaction();
     let values = fallback.execute(batch, atomic)?;
-    if !atomic {
-        return Ok(Answer::Many(values));
-    }
+    Ok(if atomic { dress_as_exec(values, batch.len()) } else { Answer::Many(values) })
+}
+
+pub(crate) fn dress_as_exec(values: Vec<Value>, commands: usize) -> Answer {
     let aborted = values.iter().find(|value| {
         matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ExecAbort))
     });
     let exec = aborted.cloned().unwrap_or(Value::Array(values));
     let mut replies = vec![Value::Okay];
-    replies.extend(batch.iter().map(|_| Value::SimpleString("QUEUED".to_owned())));
+    replies.extend((0..commands).map(|_| Value::SimpleString("QUEUED".to_owned())));
     replies.push(exec);
-    Ok(Answer::Many(replies))
+    Answer::Many(replies)
 }

@@ -40,6 +40,12 @@ pub struct Conn {
     timeout: Duration,
 }
 
+/// A call that failed, and the lane it was last on.
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) lane: Option<Arc<Lane>>,
+}
+
 impl Conn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
@@ -62,32 +68,43 @@ impl Conn {
             return self.execute_locally(payload);
         }
         let handle = current_runtime()?;
+        self.call_within(&handle, payload, self.timeout).await.map_err(|failure| failure.error)
+    }
+
+    /// One call under `limit`, retries included.
+    pub(crate) async fn call_within(
+        &mut self,
+        handle: &Handle,
+        payload: Payload<'_>,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
         let mut now = Instant::now();
-        let deadline = now + self.timeout;
+        let deadline = now + limit;
         let mut retries = self.shared.context.config.max_retries;
         loop {
-            let error = match self.attempt(&handle, payload, deadline, now).await {
+            let error = match self.attempt(handle, payload, deadline, now).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            self.lane = None;
+            let lane = self.lane.take();
+            let failed = |error| Err(Failure { error, lane });
             now = Instant::now();
             match error.kind() {
-                Kind::Timeout => return Err(answer::timed_out(payload, self.timeout, &error)),
+                Kind::Timeout => return failed(answer::timed_out(payload, limit, &error)),
                 Kind::Moved if now < deadline => continue,
-                Kind::Moved => return Err(answer::timed_out(payload, self.timeout, &error)),
-                Kind::Closed => return Err(error),
+                Kind::Moved => return failed(answer::timed_out(payload, limit, &error)),
+                Kind::Closed => return failed(error),
                 _ => {}
             }
             let harmless = error.outcome() == Outcome::NotSent
                 || (error.outcome() == Outcome::MayHaveExecuted && payload.merely_reads());
             if !harmless || retries == 0 || now >= deadline {
-                return Err(error);
+                return failed(error);
             }
             retries -= 1;
             // The breaker's word is final: it knows of the outage what this call would find out again.
-            if let Err(refusal) = self.shared.admit(&handle) {
-                return Err(if error.kind() == Kind::Away { error } else { refusal });
+            if let Err(refusal) = self.shared.admit(handle) {
+                return failed(if error.kind() == Kind::Away { error } else { refusal });
             }
         }
     }
@@ -130,7 +147,7 @@ impl Conn {
         }
     }
 
-    fn execute_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
+    pub(crate) fn execute_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
         self.shared.context.breaker.admit()?;
         let fallback = self.shared.fallback.as_ref();
         let fallback = fallback.ok_or_else(|| Error::config("an embedded pool needs a fallback"))?;

@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     Config,
     Runtime,
     Server,
+    Overloaded,
     /// Internal: the lane went away by our own will before the command was sent; another one takes it.
     Moved,
 }
@@ -75,6 +76,11 @@ impl Error {
     /// The pool was closed.
     pub fn is_closed(&self) -> bool {
         self.0.kind == Kind::Closed
+    }
+
+    /// A bound was reached that more waiting would not lift: the outage journal is full.
+    pub fn is_overloaded(&self) -> bool {
+        self.0.kind == Kind::Overloaded
     }
 
     /// The configuration is at fault, not the network.
@@ -160,6 +166,7 @@ impl Error {
             Kind::Closed => io::ErrorKind::NotConnected,
             Kind::Runtime => io::ErrorKind::ConnectionAborted,
             Kind::Refused | Kind::Config => io::ErrorKind::Unsupported,
+            Kind::Overloaded => io::ErrorKind::QuotaExceeded,
             Kind::Server => io::ErrorKind::Other,
         }
     }
@@ -223,6 +230,7 @@ mod tests {
             (Kind::Refused, io::ErrorKind::Unsupported),
             (Kind::Config, io::ErrorKind::Unsupported),
             (Kind::Runtime, io::ErrorKind::ConnectionAborted),
+            (Kind::Overloaded, io::ErrorKind::QuotaExceeded),
         ];
         for (kind, io_kind) in table {
             let error = Error::new(kind, Outcome::MayHaveExecuted, "why");

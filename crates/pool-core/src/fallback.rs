@@ -21,6 +21,9 @@ pub trait Fallback: Send + Sync + 'static {
     /// [`NotDegradable`] when the store does not serve one of the commands.
     fn execute(&self, batch: &[&Cmd], atomic: bool) -> Result<Vec<Value>, NotDegradable>;
 
+    /// Forgets everything: an outage is over, and what was stored during it must not be seen in the next.
+    fn clear(&self);
+
     /// How many live entries the store holds, for [`Status`](crate::Status).
     fn entries(&self) -> usize;
 }

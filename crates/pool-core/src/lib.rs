@@ -26,6 +26,7 @@ mod command;
 mod config;
 mod conn;
 mod dedicated;
+mod degrade;
 mod dial;
 mod error;
 mod fallback;
@@ -40,6 +41,7 @@ pub use conn::Conn;
 pub use dedicated::Dedicated;
 #[doc(hidden)]
 pub use dedicated::DedicatedIo;
+pub use degrade::{Answer, DegradableConn, Epoch, JournalStatus, Source};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
 pub use pool::{CloseReport, Health, Pool, PoolBuilder, State, Status};

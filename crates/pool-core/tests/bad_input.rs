@@ -133,7 +133,7 @@ async fn garbage_in_place_of_a_greeting_is_an_error_and_nothing_else() {
 fn well_behaved_at_first(bytes: &'static [u8]) -> Canned {
     Canned::answering(move |turn, _| {
         if turn == 0 {
-            Answer::Send(b"%1\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n+PONG\r\n".to_vec())
+            Answer::Send(b"%1\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n+PONG\r\n$-1\r\n$-1\r\n".to_vec())
         } else {
             Answer::Send(bytes.to_vec())
         }

@@ -35,6 +35,11 @@ impl Backoff {
     }
 }
 
+/// Up to `most`.
+pub(crate) fn jitter(most: Duration) -> Duration {
+    most.mul_f64(unit_random())
+}
+
 /// From 0 to 1, from the randomness the standard library seeds its maps with.
 fn unit_random() -> f64 {
     (RandomState::new().build_hasher().finish() >> 11) as f64 / (1u64 << 53) as f64

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Kind};
 
-pub(crate) use backoff::Backoff;
+pub(crate) use backoff::{Backoff, jitter};
 pub(crate) use probe::probe;
 
 /// A lease is overdue this long after its holder should have acted.
@@ -92,6 +92,10 @@ impl Breaker {
 
     pub(crate) fn is_open(&self) -> bool {
         self.gate.load(Ordering::Acquire) == OPEN
+    }
+
+    pub(crate) fn is_shut(&self) -> bool {
+        self.gate.load(Ordering::Acquire) == SHUT
     }
 
     pub(crate) fn probe_limit(&self) -> Duration {

@@ -25,6 +25,7 @@ pub(crate) async fn probe(lease: Lease, context: Arc<Context>, home: Weak<Shared
                 context.recovered(lease, &connection.greeting);
                 if let Some(shared) = home.upgrade() {
                     shared.adopt(connection);
+                    shared.replay_journal();
                 }
                 return;
             }

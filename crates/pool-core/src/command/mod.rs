@@ -7,7 +7,7 @@ mod replay;
 mod sharing;
 
 pub(crate) use blocking::own_timeout;
-pub(crate) use name::shown;
+pub(crate) use name::{shown, words};
 pub(crate) use payload::{Encoded, Payload};
 pub(crate) use replay::merely_reads;
 pub(crate) use sharing::{changes_connection, check_exclusive, check_shared};

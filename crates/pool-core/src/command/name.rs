@@ -27,7 +27,7 @@ impl Name {
     }
 }
 
-pub(super) fn words(cmd: &Cmd) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn words(cmd: &Cmd) -> impl Iterator<Item = &[u8]> {
     cmd.args_iter().map(|arg| match arg {
         Arg::Simple(word) => word,
         // The cursor of a scan, and whatever redis adds later: no rule here looks at one.

@@ -59,6 +59,16 @@ pub struct PoolConfig {
     pub window_bytes: usize,
     /// Longest string accepted in a reply, in bytes. Default 512 MiB.
     pub max_reply_bytes: usize,
+    /// How long a degradable connection waits for Redis before the fallback answers. Default 250 ms.
+    #[serde(deserialize_with = "seconds")]
+    pub degrade_after: Duration,
+    /// The same, until Redis was first heard of. Default 50 ms.
+    #[serde(deserialize_with = "seconds")]
+    pub degrade_after_first: Duration,
+    /// Keys that the outage journal holds at most. Default 100,000.
+    pub journal_keys: usize,
+    /// Bytes of keys that the outage journal holds at most. Default 64 MiB.
+    pub journal_bytes: usize,
     /// First pause between attempts to reach Redis again. Default 50 ms.
     #[serde(deserialize_with = "seconds")]
     pub reconnect_min: Duration,
@@ -87,6 +97,10 @@ impl Default for PoolConfig {
             window_commands: 16_384,
             window_bytes: 16 << 20,
             max_reply_bytes: 512 << 20,
+            degrade_after: Duration::from_millis(250),
+            degrade_after_first: Duration::from_millis(50),
+            journal_keys: 100_000,
+            journal_bytes: 64 << 20,
             reconnect_min: Duration::from_millis(50),
             reconnect_max: Duration::from_millis(240),
             reconnect_max_long: Duration::from_millis(900),
@@ -119,6 +133,8 @@ impl PoolConfig {
             ("REDIS_SOCKET_TIMEOUT", self.socket_timeout),
             ("REDIS_HEALTH_CHECK_INTERVAL", self.health_check_interval),
             ("close_timeout", self.close_timeout),
+            ("degrade_after", self.degrade_after),
+            ("degrade_after_first", self.degrade_after_first),
             ("reconnect_min", self.reconnect_min),
             ("reconnect_max", self.reconnect_max),
             ("reconnect_max_long", self.reconnect_max_long),
@@ -137,6 +153,8 @@ impl PoolConfig {
             ("window_commands", self.window_commands, 1 << 20),
             ("window_bytes", self.window_bytes, 1 << 30),
             ("max_reply_bytes", self.max_reply_bytes, 2 << 30),
+            ("journal_keys", self.journal_keys, 1 << 30),
+            ("journal_bytes", self.journal_bytes, 2 << 30),
         ] {
             if value == 0 || value > most {
                 found.push(Problem::new(

@@ -64,7 +64,8 @@ impl Dedicated {
         if !self.lane.is_changed() {
             return Ok(());
         }
-        let reset = greet::again(&self.shared.context.target, self.lane.resp3());
+        let resp3 = self.lane.greeting().is_some_and(|greeting| greeting.resp3);
+        let reset = greet::again(&self.shared.context.target, resp3);
         if let Ok(Answer::Many(values)) = self.send(Payload::Batch(&reset), Some(deadline)).await
             && !values.iter().any(|value| matches!(value, Value::ServerError(_)))
         {

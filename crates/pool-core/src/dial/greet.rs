@@ -15,6 +15,16 @@ pub(crate) struct Greeting {
     pub(crate) version: Option<String>,
     pub(crate) role: Option<String>,
     pub(crate) resp3: bool,
+    /// The server's number for this connection.
+    pub(crate) client_id: Option<u64>,
+    pub(crate) identity: Identity,
+}
+
+/// Which process answered, and which history of data it serves. `None` where the server would not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) run_id: Option<String>,
+    pub(crate) replication_id: Option<String>,
 }
 
 pub(crate) enum Refusal {
@@ -25,24 +35,32 @@ pub(crate) enum Refusal {
 
 /// `HELLO`, `SELECT` and `PING` in one round trip; where there is no `HELLO`, `AUTH` and RESP2 in a second.
 /// The `PING` tells a server that is still loading.
+///
+/// `INFO` tells the server's identity. It is not needed to be served: a user that may not ask it is let in all
+/// the same.
 pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) -> Result<Greeting, Refusal> {
     let decoder = Decoder::new(Limits { bulk: max_reply.min(64 << 20), ..Limits::default() });
     let mut talk = Talk { io, decoder, arrived: VecDeque::new() };
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
     let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];
     commands.extend(select_and_ping(target));
+    commands.extend(who_are_you());
     let mut replies = talk.ask(&commands).await?;
+    let identity = read_identity(replies.split_off(replies.len() - 2));
     match replies.remove(0).extract_error() {
         Ok(reply) => {
             succeed(replies)?;
-            Ok(Greeting { resp3: !resp2_wanted, ..read_hello(reply) })
+            Ok(Greeting { resp3: !resp2_wanted, identity, ..read_hello(reply) })
         }
         Err(error) if speaks_no_hello(&error) => {
             let mut commands = Vec::new();
             commands.extend(target.password().map(|password| auth(target, password)));
             commands.extend(select_and_ping(target));
-            succeed(talk.ask(&commands).await?)?;
-            Ok(Greeting::default())
+            commands.extend(who_are_you());
+            let mut replies = talk.ask(&commands).await?;
+            let identity = read_identity(replies.split_off(replies.len() - 2));
+            succeed(replies)?;
+            Ok(Greeting { identity, ..Greeting::default() })
         }
         Err(error) => Err(Refusal::Said(error)),
     }
@@ -88,6 +106,24 @@ fn select_and_ping(target: &Target) -> Vec<Cmd> {
     commands
 }
 
+fn who_are_you() -> [Cmd; 2] {
+    ["server", "replication"].map(|section| {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        info
+    })
+}
+
+fn read_identity(replies: Vec<Value>) -> Identity {
+    let texts: Vec<String> =
+        replies.into_iter().filter_map(|reply| redis::from_redis_value(reply).ok()).collect();
+    let field = |name: &str| {
+        let mut lines = texts.iter().flat_map(|text| text.lines());
+        lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
+    };
+    Identity { run_id: field("run_id:"), replication_id: field("master_replid:") }
+}
+
 fn speaks_no_hello(error: &RedisError) -> bool {
     let detail = error.detail().unwrap_or_default().to_ascii_lowercase();
     error.code() == Some("NOPROTO") || detail.contains("unknown command")
@@ -108,6 +144,7 @@ fn read_hello(reply: Value) -> Greeting {
         match name.as_str() {
             "version" => greeting.version = text(),
             "role" => greeting.role = text(),
+            "id" => greeting.client_id = redis::from_redis_value_ref(&value).ok(),
             _ => {}
         }
     }

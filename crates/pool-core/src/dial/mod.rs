@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::timer;
 use crate::transport::{Farewell, Io, Socket};
 
-pub(crate) use greet::Greeting;
+pub(crate) use greet::{Greeting, Identity};
 pub(crate) use net::Network;
 
 /// Opens byte streams: the network, or memory in tests.

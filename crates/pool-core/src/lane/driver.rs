@@ -122,7 +122,7 @@ async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connec
 /// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
 pub(super) async fn serve(lane: &Lane, context: &Context, connection: Connection) -> Option<Lease> {
     let socket = connection.held.socket();
-    lane.install(connection.held, connection.greeting.resp3, Instant::now());
+    lane.install(connection.held, connection.greeting, Instant::now());
     let mut driver = Driver::new(lane, context, connection.io, socket);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);

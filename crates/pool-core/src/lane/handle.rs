@@ -1,7 +1,7 @@
 //! The lane as others see it: callers submit to it, the budget retires it, its driver serves it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use super::machine::{Filled, Machine, Phase, Window};
 use super::slot::{Reply, Slot};
 use crate::budget::{Held, Tenant};
 use crate::command::Payload;
+use crate::dial::Greeting;
 use crate::error::Error;
 use crate::transport::Farewell;
 
@@ -29,8 +30,8 @@ pub(crate) struct Lane {
     state: Mutex<State>,
     /// Set once, when the connection is there; taken by whoever ends the lane.
     held: Mutex<Option<Held>>,
-    /// The last handshake spoke RESP3.
-    resp3: AtomicBool,
+    /// What the server said when the connection was made.
+    greeting: OnceLock<Greeting>,
     /// A holder changed the connection: it must be reset before another may have it.
     changed: AtomicBool,
 }
@@ -61,7 +62,7 @@ impl Lane {
             usage,
             state: Mutex::new(state),
             held: Mutex::new(None),
-            resp3: AtomicBool::new(true),
+            greeting: OnceLock::new(),
             changed: AtomicBool::new(false),
         })
     }
@@ -143,8 +144,18 @@ impl Lane {
         clean
     }
 
-    pub(crate) fn resp3(&self) -> bool {
-        self.resp3.load(Ordering::Relaxed)
+    pub(crate) fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.get()
+    }
+
+    /// Everything in flight at this moment comes before this number.
+    pub(crate) fn mark(&self) -> u64 {
+        self.state.lock().machine.mark()
+    }
+
+    /// Everything before `mark` was answered.
+    pub(crate) fn has_answered(&self, mark: u64) -> bool {
+        self.state.lock().machine.has_answered(mark)
     }
 
     pub(crate) fn is_changed(&self) -> bool {
@@ -159,9 +170,9 @@ impl Lane {
     ///
     /// Invariant: `held` is set before the phase is looked at, and `end` sets the phase before it takes `held`,
     /// so one of the two always finds the other's work and nothing leaks.
-    pub(super) fn install(&self, held: Held, resp3: bool, now: Instant) {
+    pub(super) fn install(&self, held: Held, greeting: Greeting, now: Instant) {
         *self.held.lock() = Some(held);
-        self.resp3.store(resp3, Ordering::Relaxed);
+        let _ = self.greeting.set(greeting);
         let mut state = self.state.lock();
         state.machine.open(now);
         state.opened = Some(now);

@@ -47,6 +47,10 @@ pub(crate) struct Machine {
     /// Position up to which the driver has taken the output.
     taken: u64,
     in_flight: VecDeque<Entry>,
+    /// Entries that were ever made, and those that were answered: replies come in order, so the number of an
+    /// entry tells whether it was.
+    entered: u64,
+    answered: u64,
     /// Replies that all entries so far get, since the connection began.
     replies_asked: u64,
     replies_due: usize,
@@ -102,6 +106,8 @@ impl Machine {
             encoded: 0,
             taken: 0,
             in_flight: VecDeque::new(),
+            entered: 0,
+            answered: 0,
             replies_asked: 0,
             replies_due: 0,
             bytes_due: 0,
@@ -164,6 +170,7 @@ impl Machine {
         if self.in_flight.is_empty() {
             self.due_since = Some(now);
         }
+        self.entered += 1;
         let decisive = self.encoded + encoded.decisive as u64;
         self.encoded += bytes as u64;
         self.replies_asked += encoded.replies as u64;
@@ -247,6 +254,7 @@ impl Machine {
                 Answer::Many(std::mem::take(&mut self.partial))
             };
             if let Some(entry) = self.in_flight.pop_front() {
+                self.answered += 1;
                 self.replies_due -= entry.replies;
                 self.bytes_due -= entry.bytes;
                 filled.extend(entry.slot.map(|slot| (slot, Ok(answer))));
@@ -326,6 +334,16 @@ impl Machine {
         self.output = Vec::new();
         self.partial = Vec::new();
         true
+    }
+
+    /// Everything that is in flight at this moment comes before this number.
+    pub(crate) fn mark(&self) -> u64 {
+        self.entered
+    }
+
+    /// Everything before `mark` was answered.
+    pub(crate) fn has_answered(&self, mark: u64) -> bool {
+        self.answered >= mark
     }
 
     /// Nothing is in flight and nobody waits.

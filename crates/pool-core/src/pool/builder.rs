@@ -80,6 +80,8 @@ impl PoolBuilder {
         health_check_interval: Duration,
         /// Shared connections per runtime. Default: the number of cores, at most 4.
         shared_connections: usize,
+        /// How long a degradable connection waits for Redis before the fallback answers. Default 250 ms.
+        degrade_after: Duration,
         /// How long [`Pool::close`] waits for what is in flight. Default 5 s.
         close_timeout: Duration,
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::breaker::{Backoff, Breaker, Lease};
 use crate::budget::{Budget, Held, Permit};
 use crate::config::{PoolConfig, Target};
-use crate::dial::{self, Connection, Connector, Greeting, Network};
+use crate::dial::{self, Connection, Connector, Greeting, Identity, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
 use crate::timer;
@@ -42,6 +42,9 @@ pub(crate) struct Seen {
     pub(crate) dials: AtomicU64,
     pub(crate) connected: AtomicU64,
     pub(crate) reconnects: AtomicU64,
+    /// Calls on degradable connections, by who answered.
+    pub(crate) by_redis: AtomicU64,
+    pub(crate) by_fallback: AtomicU64,
     lost: AtomicU64,
     latency_us: AtomicU64,
 }
@@ -240,6 +243,16 @@ impl Context {
         if let Some(outage) = self.breaker.reply_seen(now) {
             self.back(outage);
         }
+    }
+
+    /// Some reply was ever seen.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.last_reply.load(Ordering::Relaxed) > 0
+    }
+
+    /// Which server greeted us last.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.seen.greeting.lock().as_ref().map(|greeting| greeting.identity.clone())
     }
 
     pub(crate) fn observe_latency(&self, sample: Duration) {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
 use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
+use crate::degrade::{DegradableConn, Epoch, Journal, no_fallback};
 use crate::error::Error;
 use crate::fallback::Fallback;
 
@@ -67,12 +68,14 @@ impl Pool {
                 "Redis pool configured"
             );
         }
+        let journal = Journal::new(context.config.journal_keys, context.config.journal_bytes);
         let most_exclusive = context.config.max_connections - 1;
         Self {
             shared: Arc::new(Shared {
                 context: Arc::new(context),
                 sets: crate::lane::Sets::default(),
                 bench: Bench::new(most_exclusive),
+                journal,
                 fallback,
                 embedded,
                 next_conn: AtomicUsize::new(0),
@@ -117,6 +120,23 @@ impl Pool {
     /// A handle for commands over the shared connections. Makes no connection yet.
     pub fn conn(&self) -> Conn {
         Conn::new(self.shared.clone())
+    }
+
+    /// A handle for commands that the fallback may answer while Redis is away: see [`DegradableConn`].
+    ///
+    /// # Errors
+    ///
+    /// A configuration error that says what to add when the pool was built without a fallback.
+    pub fn degradable(&self) -> Result<DegradableConn, Error> {
+        if self.shared.fallback.is_none() {
+            return Err(no_fallback());
+        }
+        Ok(DegradableConn::new(self.shared.clone()))
+    }
+
+    /// Follows the ends of outages in which a degradable connection wrote.
+    pub fn epochs(&self) -> watch::Receiver<Epoch> {
+        self.shared.journal.epochs()
     }
 
     /// An exclusive connection, for blocking commands and whatever changes a connection. First come, first

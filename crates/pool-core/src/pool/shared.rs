@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::breaker::probe;
 use crate::dedicated::Bench;
+use crate::degrade::{Journal, ensure_replay};
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
 use crate::fallback::Fallback;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
     pub(crate) sets: Sets,
     pub(crate) bench: Bench,
+    pub(crate) journal: Journal,
     pub(crate) fallback: Option<Arc<dyn Fallback>>,
     /// The fallback answers everything: there is no Redis.
     pub(crate) embedded: bool,
@@ -37,6 +39,13 @@ impl Shared {
             handle.spawn(probe(lease, self.context.clone(), Arc::downgrade(self)));
         }
         breaker.admit()
+    }
+
+    /// Redis is back: what was journalled is replayed, by this runtime if by no other.
+    pub(crate) fn replay_journal(self: &Arc<Self>) {
+        if let Ok(handle) = Handle::try_current() {
+            ensure_replay(self, &handle);
+        }
     }
 
     pub(crate) fn adopt(self: &Arc<Self>, connection: Connection) {

@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 
+use crate::degrade::JournalStatus;
 use crate::pool::Shared;
 use crate::pool::State;
 
@@ -62,6 +63,12 @@ pub struct Status {
     pub dials: u64,
     /// `closed` while calls go through, `open` while they fail fast.
     pub breaker: &'static str,
+    /// Calls on degradable connections that Redis answered.
+    pub answered_by_redis: u64,
+    /// Calls on degradable connections that the fallback answered.
+    pub answered_by_fallback: u64,
+    /// What was written while Redis was away, and is not yet removed there.
+    pub journal: JournalStatus,
     /// Entries in the fallback, if there is one.
     pub fallback_entries: Option<usize>,
 }
@@ -108,6 +115,9 @@ pub(crate) fn status(shared: &Shared) -> Status {
         reconnects: seen.reconnects.load(Relaxed),
         dials: seen.dials.load(Relaxed),
         breaker: if context.breaker.is_open() { "open" } else { "closed" },
+        answered_by_redis: seen.by_redis.load(Relaxed),
+        answered_by_fallback: seen.by_fallback.load(Relaxed),
+        journal: shared.journal.status(),
         fallback_entries: shared.fallback.as_ref().map(|fallback| fallback.entries()),
     }
 }

@@ -1,0 +1,239 @@
+//! The degradable connection: Redis answers, or the fallback does, and the caller can tell which.
+
+mod journal;
+mod replay;
+mod served;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::aio::ConnectionLike;
+use redis::{Cmd, Pipeline, RedisFuture, Value};
+use tokio::runtime::Handle;
+
+pub(crate) use journal::Journal;
+pub use journal::{Epoch, JournalStatus};
+pub(crate) use replay::ensure as ensure_replay;
+
+use crate::answer;
+use crate::command::{self, Payload};
+use crate::conn::{Conn, Failure};
+use crate::error::{Error, Kind, Outcome};
+use crate::lane::Answer as Replies;
+use crate::pool::{Shared, current_runtime};
+use crate::timer;
+use journal::{LateWrite, Write};
+use served::Keys;
+
+/// Who answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// Redis did.
+    Redis,
+    /// The fallback did, from this process's memory.
+    Fallback,
+}
+
+/// A reply, and who gave it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The reply, of the shape that Redis gives.
+    pub value: Value,
+    /// Who gave it.
+    pub source: Source,
+    /// It was a write that Redis does not know of yet. It will be forgotten, and its keys removed in Redis,
+    /// when Redis is back; until then other processes may read the old values.
+    pub pending: bool,
+}
+
+/// A handle for commands that the fallback may answer while Redis is away.
+///
+/// **What you write through it in an outage is forgotten, and the key is deleted in Redis on recovery.**
+///
+/// While Redis answers, it does everything that a [`Conn`] does. It waits for Redis at most
+/// `degrade_after` (250 ms; 50 ms until Redis was first heard of); then the fallback answers what is safe to
+/// forget: `GET`, `MGET`, `STRLEN`, `GETRANGE`, `EXISTS`, `TYPE`, `TTL` and its like, `SET` without a
+/// condition, `SETEX`, `MSET`, `DEL`, `UNLINK`, `EXPIRE` and its like. Everything else fails as not
+/// degradable, and so does a pipeline with one such command in it. On an embedded pool the fallback answers
+/// all that it serves.
+///
+/// A key is journalled before the fallback is touched for it. When Redis is back its old values are removed
+/// first, and only then is Redis read again: from then on no process reads a value that was overwritten or
+/// removed here. A process that dies before that loses its journal.
+///
+/// **Errors** travel as those of [`Conn`]; [`Error::is_overloaded`] when the journal is full.
+///
+/// **Cancel safety.** As for [`Conn`]: a write that was dropped may still be executed, and is not journalled.
+#[derive(Clone)]
+pub struct DegradableConn {
+    shared: Arc<Shared>,
+    conn: Conn,
+    timeout: Option<Duration>,
+}
+
+impl DegradableConn {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { conn: Conn::new(shared.clone()), shared, timeout: None }
+    }
+
+    /// The same connection with another limit to wait for Redis, in place of `degrade_after`.
+    #[must_use]
+    pub fn with_timeout(mut self, limit: Duration) -> Self {
+        self.timeout = Some(limit.min(timer::LONGEST));
+        self
+    }
+
+    /// Runs one command and tells who answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conn`], and when the command is not degradable while Redis is away.
+    pub async fn query(&mut self, cmd: &Cmd) -> Result<Answer, Error> {
+        let (replies, source, pending) = self.run(Payload::One(cmd)).await?;
+        let value = match replies {
+            Replies::One(value) => value,
+            Replies::Many(mut values) => values.pop().unwrap_or_default(),
+        };
+        let value = value.extract_error().map_err(Error::answered)?;
+        Ok(Answer { value, source, pending })
+    }
+
+    async fn run(&mut self, payload: Payload<'_>) -> Result<(Replies, Source, bool), Error> {
+        for cmd in payload.commands() {
+            command::check_shared(cmd)?;
+        }
+        if self.shared.embedded {
+            return Ok((self.conn.execute_locally(payload)?, Source::Fallback, false));
+        }
+        let handle = current_runtime()?;
+        loop {
+            let mut failure = None;
+            if !self.shared.journal.is_local() {
+                match self.conn.call_within(&handle, payload, self.limit()).await {
+                    Ok(replies) => {
+                        self.shared.context.seen.by_redis.fetch_add(1, Ordering::Relaxed);
+                        return Ok((replies, Source::Redis, false));
+                    }
+                    Err(failed) if degrades(&failed.error) => failure = Some(failed),
+                    Err(failed) => return Err(failed.error),
+                }
+            }
+            if let Some((replies, pending)) = self.locally(&handle, payload, failure)? {
+                self.shared.context.seen.by_fallback.fetch_add(1, Ordering::Relaxed);
+                return Ok((replies, Source::Fallback, pending));
+            }
+            // The last pass of a replay is short, or it is over already: look again in a moment. If its holder
+            // runs nowhere, this runtime takes over.
+            ensure_replay(&self.shared, &handle);
+            if handle.spawn(timer::sleep(Duration::from_millis(1))).await.is_err() {
+                return Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"));
+            }
+        }
+    }
+
+    /// The fallback's answer, and whether Redis is yet to hear of it; `None` if Redis is about to be asked again.
+    fn locally(
+        &mut self,
+        handle: &Handle,
+        payload: Payload<'_>,
+        failure: Option<Failure>,
+    ) -> Result<Option<(Replies, bool)>, Error> {
+        // An open breaker may have no one to look for Redis.
+        let refusal = self.shared.admit(handle).err();
+        if let Some(closed) = refusal.filter(Error::is_closed) {
+            return Err(closed);
+        }
+        let outcome = failure.as_ref().map_or(Outcome::NotSent, |failure| failure.error.outcome());
+        let keys = served::judge(payload).map_err(|error| error.with_outcome(outcome))?;
+        let pending = !keys.is_empty();
+        let away = failure.is_some() || self.shared.context.breaker.is_open();
+        let late = failure
+            .filter(|failure| pending && failure.error.outcome() == Outcome::MayHaveExecuted)
+            .and_then(|failure| failure.lane)
+            .map(|lane| LateWrite { mark: lane.mark(), lane });
+        let replies = self.on_fallback(payload, keys, late, away).map_err(|error| {
+            if outcome == Outcome::MayHaveExecuted { error.with_outcome(outcome) } else { error }
+        })?;
+        if pending && replies.is_some() {
+            ensure_replay(&self.shared, handle);
+        }
+        Ok(replies.map(|replies| (replies, pending)))
+    }
+
+    fn on_fallback(
+        &self,
+        payload: Payload<'_>,
+        keys: Keys,
+        late: Option<LateWrite>,
+        away: bool,
+    ) -> Result<Option<Replies>, Error> {
+        let shared = &self.shared;
+        let fallback = shared.fallback.as_ref().ok_or_else(no_fallback)?;
+        let batch: Vec<&Cmd> = payload.commands().collect();
+        let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
+        let before = || shared.context.identity();
+        let write = Write { keys, late, away };
+        let Some(values) = shared.journal.run(&**fallback, &batch, atomic, write, before)? else {
+            return Ok(None);
+        };
+        Ok(Some(match payload {
+            Payload::Batch(_) if atomic => answer::dress_as_exec(values, batch.len()),
+            _ => Replies::Many(values),
+        }))
+    }
+
+    fn limit(&self) -> Duration {
+        let config = &self.shared.context.config;
+        let heard = self.shared.context.has_heard();
+        self.timeout.unwrap_or(if heard { config.degrade_after } else { config.degrade_after_first })
+    }
+}
+
+pub(crate) fn no_fallback() -> Error {
+    Error::config(
+        "a degradable connection needs a fallback: add .fallback(FallbackLru::default()) to the pool's builder",
+    )
+}
+
+/// Redis did not answer, as opposed to having answered with an error or not being asked at all.
+fn degrades(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Timeout | Kind::Away | Kind::Cut | Kind::Moved)
+}
+
+impl ConnectionLike for DegradableConn {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let replies = self.run(Payload::One(cmd)).await.map(|(replies, _, _)| replies);
+            answer::one(replies).map(|value| if cmd.is_no_response() { Value::Nil } else { value })
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            if answer::is_nothing(pipeline) {
+                return Ok(Vec::new());
+            }
+            let replies = self.run(Payload::Batch(pipeline)).await.map(|(replies, _, _)| replies);
+            answer::many(replies, pipeline, offset, count)
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.conn.get_db()
+    }
+}
+
+impl fmt::Debug for DegradableConn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DegradableConn").field("address", &self.shared.context.target).finish_non_exhaustive()
+    }
+}
