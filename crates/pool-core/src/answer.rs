@@ -38,12 +38,20 @@ pub(crate) fn many(
         && let Some(Value::ServerError(abort)) = values.last()
     {
         let fault = values.iter().find_map(|value| match value {
-            Value::ServerError(fault) if fault != abort => Some(fault.to_string()),
+            Value::ServerError(fault) if fault != abort => {
+                Some(format!("{} {}", fault.code(), fault.details().unwrap_or_default()))
+            }
             _ => None,
         });
-        return Err(match fault {
-            Some(fault) => aborted(&fault),
-            None => RedisError::from(abort.clone()),
+        return Err(match (fault, abort.kind()) {
+            (Some(fault), Some(ServerErrorKind::ExecAbort)) => {
+                rewritten(&format!("EXECABORT Transaction discarded because of a previous error: {fault}"))
+            }
+            // Without its MULTI the commands ran one by one: that must not be called a discarded transaction.
+            (Some(fault), _) if matches!(values.first(), Some(Value::ServerError(_))) => rewritten(&format!(
+                "ERR MULTI was refused, so the commands ran without a transaction: {fault}"
+            )),
+            _ => RedisError::from(abort.clone()),
         });
     }
     let end = (offset + count).min(values.len());
@@ -51,9 +59,8 @@ pub(crate) fn many(
 }
 
 /// Parsed rather than built, so that it has the kind and code of the server's own.
-fn aborted(fault: &str) -> RedisError {
-    let fault = fault.replace(['\r', '\n'], " ");
-    let line = format!("-EXECABORT Transaction discarded because of a previous error: {fault}\r\n");
+fn rewritten(text: &str) -> RedisError {
+    let line = format!("-{}\r\n", text.replace(['\r', '\n'], " "));
     match redis::parse_redis_value(line.as_bytes()).and_then(Value::extract_error) {
         Err(error) => error,
         Ok(_) => Error::not_sent(Kind::Refused, line).into(),

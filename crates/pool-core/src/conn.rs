@@ -81,13 +81,21 @@ impl Conn {
         let mut now = Instant::now();
         let deadline = now + limit;
         let mut retries = self.shared.context.config.max_retries;
+        // Once an attempt may have been executed, no later one takes that back.
+        let mut outcome = Outcome::NotSent;
         loop {
             let error = match self.attempt(handle, payload, deadline, now).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let lane = self.lane.take();
-            let failed = |error| Err(Failure { error, lane });
+            if error.outcome() == Outcome::MayHaveExecuted {
+                outcome = Outcome::MayHaveExecuted;
+            }
+            let failed = |error: Error| {
+                let outcome = if error.outcome() == Outcome::NotSent { outcome } else { error.outcome() };
+                Err(Failure { error: error.with_outcome(outcome), lane })
+            };
             now = Instant::now();
             match error.kind() {
                 Kind::Timeout => return failed(answer::timed_out(payload, limit, &error)),
@@ -126,7 +134,10 @@ impl Conn {
         if self.lane.as_ref().is_some_and(|lane| lane.runtime() != handle.id()) {
             self.lane = None;
         }
-        Ok(self.lane.get_or_insert_with(|| self.shared.sets.pick(&self.shared, handle, self.index)))
+        match self.lane {
+            Some(ref lane) => Ok(lane),
+            None => Ok(self.lane.insert(self.shared.sets.pick(&self.shared, handle, self.index)?)),
+        }
     }
 
     /// Sends a command without waiting for its reply.

@@ -1,7 +1,7 @@
 //! Whether strict calls may try Redis, and who finds out when they may again.
 //!
 //! Invariants:
-//! * While it is open nobody dials but the holder of the lease, so an outage costs one dial at a time.
+//! * While it is open nobody begins a dial but the holder of the lease, so an outage costs one dial at a time.
 //! * The lease names its holder by a number that only grows; a holder whose number is no longer the current
 //!   one stops, so a takeover never leaves two.
 //! * A handshake closes the breaker, but only a reply to a command resets the pauses: a server that accepts
@@ -128,7 +128,10 @@ impl Breaker {
         if self.gate.load(Ordering::Acquire) != CLOSED || inner.due.is_some_and(|due| now < due + OVERDUE) {
             return None;
         }
-        inner.due = Some(now);
+        // Without proof since the last failure this may be a server that greets and hangs up.
+        let unproven = self.unproven.load(Ordering::Acquire);
+        let pause = if unproven { inner.backoff.next(Duration::ZERO) } else { Duration::ZERO };
+        inner.due = Some(now + pause);
         inner.lease += 1;
         Some(Lease(inner.lease))
     }

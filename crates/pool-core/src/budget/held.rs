@@ -1,6 +1,9 @@
 //! A place in the budget that is filled.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::{Budget, Permit};
 use crate::transport::{Farewell, Socket};
@@ -18,13 +21,16 @@ impl Held {
         Self { budget, permit: Some(permit), socket: None }
     }
 
-    /// The socket is there.
-    pub(crate) fn fill(&mut self, socket: Arc<dyn Socket>) {
-        self.socket = Some(socket);
-    }
-
     pub(crate) fn socket(&self) -> Option<Arc<dyn Socket>> {
         self.socket.clone()
+    }
+
+    /// With our handle gone too, the reset goes out at once. From then on nobody can ask the socket whether the
+    /// server has let go: the budget waits for its time.
+    fn abort(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            socket.abort();
+        }
     }
 
     pub(crate) fn leave(mut self, farewell: Farewell) {
@@ -34,8 +40,8 @@ impl Held {
                 return;
             }
             (Farewell::Finish, Some(socket)) => socket.finish(),
-            (Farewell::Abort, Some(socket)) => socket.abort(),
-            (_, None) => {}
+            (Farewell::Abort, _) => self.abort(),
+            (Farewell::Finish, None) => {}
         }
         if let Some(permit) = self.permit.take() {
             self.budget.closing(permit, self.socket.take());
@@ -45,11 +51,45 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.abort();
         if let Some(permit) = self.permit.take() {
-            if let Some(socket) = &self.socket {
-                socket.abort();
-            }
-            self.budget.closing(permit, self.socket.take());
+            self.budget.closing(permit, None);
         }
+    }
+}
+
+/// A [`Held`] that is still being made ready, where others can reach it: a runtime that is parked in the middle
+/// of a dial would keep its place for ever.
+pub(crate) struct Berth {
+    /// A task that runs is done by then.
+    until: Instant,
+    held: Mutex<Option<Held>>,
+}
+
+impl Berth {
+    pub(crate) fn new(held: Held, limit: Duration) -> Arc<Self> {
+        let budget = held.budget.clone();
+        let berth = Arc::new(Self { until: Instant::now() + limit, held: Mutex::new(Some(held)) });
+        budget.register_berth(&berth);
+        berth
+    }
+
+    /// The socket is there; false if the place was taken away meanwhile.
+    pub(crate) fn fill(&self, socket: &Arc<dyn Socket>) -> bool {
+        match &mut *self.held.lock() {
+            Some(held) => {
+                held.socket = Some(socket.clone());
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn take(&self) -> Option<Held> {
+        self.held.lock().take()
+    }
+
+    pub(super) fn is_overdue(&self, now: Instant, grace: Duration) -> bool {
+        now > self.until + grace
     }
 }

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::timer;
 use crate::transport::Socket;
 
-pub(crate) use held::Held;
+pub(crate) use held::{Berth, Held};
 pub(crate) use tenant::Tenant;
 use tenant::{give_up_parked, make_room};
 
@@ -43,6 +43,7 @@ struct Inner {
     waiters: VecDeque<Waiter>,
     last_waiter: u64,
     tenants: Vec<Weak<dyn Tenant>>,
+    berths: Vec<Weak<Berth>>,
 }
 
 struct Closing {
@@ -93,12 +94,27 @@ impl Budget {
         inner.tenants.push(tenant);
     }
 
+    pub(super) fn register_berth(&self, berth: &Arc<Berth>) {
+        let mut inner = self.inner.lock();
+        inner.berths.retain(|berth| berth.strong_count() > 0);
+        inner.berths.push(Arc::downgrade(berth));
+    }
+
+    /// Takes back the places of dials that should be over: all of them, or those of parked runtimes.
+    fn clear_berths(&self, overdue: Option<Instant>) {
+        let berths: Vec<_> = self.inner.lock().berths.iter().filter_map(Weak::upgrade).collect();
+        let is_over = |berth: &Arc<Berth>| overdue.is_none_or(|now| berth.is_overdue(now, LINGER));
+        // Dropped outside the lock: a place that is given back takes it.
+        berths.iter().filter(|berth| is_over(berth)).for_each(|berth| drop(berth.take()));
+    }
+
     /// Cuts every tenant, also in its holder's hands.
     pub(crate) fn end_all(&self, cause: &Error) {
         let tenants: Vec<_> = self.inner.lock().tenants.iter().filter_map(Weak::upgrade).collect();
         for tenant in tenants {
             tenant.cut(cause);
         }
+        self.clear_berths(None);
     }
 
     /// A place if one is free and nobody waits for it.
@@ -146,6 +162,7 @@ impl Budget {
         let tenants: Vec<_> = inner.tenants.iter().filter_map(Weak::upgrade).collect();
         let coming = inner.closing.len() + tenants.iter().filter(|tenant| tenant.is_draining()).count();
         drop(inner);
+        self.clear_berths(Some(now));
         give_up_parked(&tenants, now);
         if coming <= ahead {
             make_room(&tenants, now);

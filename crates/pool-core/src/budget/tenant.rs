@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// A connection in use is left to its runtime for so long, at least, before others may ask for it.
 const TENURE: Duration = Duration::from_millis(10);
-/// Who was asked to drain and did not even notice within this time is on a parked runtime.
+/// Who drains and whose task was not seen to run for so long is on a parked runtime.
 const UNNOTICED: Duration = Duration::from_millis(100);
 
 /// What the budget must know of, and may ask of, a connection.
@@ -17,7 +17,7 @@ pub(crate) trait Tenant: Send + Sync {
     /// Since when it has been open, if others may ask for it although it is busy.
     fn serving_since(&self) -> Option<Instant>;
     fn is_draining(&self) -> bool;
-    /// How long ago it was asked to drain, if its task has not run since.
+    /// How long ago its task last ran, while it drains; also makes it run.
     fn draining_unnoticed_for(&self, now: Instant) -> Duration;
     /// Ends it if it is idle; the check and the end are one step, so no call slips in between.
     fn retire(&self) -> bool;

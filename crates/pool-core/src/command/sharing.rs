@@ -75,7 +75,12 @@ fn hazard(cmd: &Cmd) -> Result<Option<Hazard>, Error> {
 /// Keys come after `STREAMS`; a `BLOCK` there is a key's name. Without `STREAMS` the command is malformed,
 /// and which option is meant is not for us to guess.
 fn stream_read_blocks(cmd: &Cmd) -> bool {
-    for word in words(cmd).skip(1) {
+    let mut words = words(cmd).skip(1);
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"GROUP") {
+            // Two names follow, which may be anything.
+            words.by_ref().take(2).for_each(drop);
+        }
         if word.eq_ignore_ascii_case(b"STREAMS") {
             return false;
         }
@@ -101,6 +106,8 @@ mod tests {
         };
         assert!(reads("XREAD COUNT 5 STREAMS block 0"));
         assert!(reads("xreadgroup GROUP g c streams s >"));
+        assert!(reads("XREADGROUP GROUP block streams COUNT 1 STREAMS s >"));
+        assert!(!reads("XREADGROUP GROUP g c BLOCK 0 STREAMS s >"));
         assert!(!reads("XREAD block 0 STREAMS s $"));
         assert!(!reads("XREAD"));
     }

@@ -81,6 +81,11 @@ impl Target {
         if port == 0 {
             return Err(Problem::new("REDIS_URL", shown, "given with a port from 1 to 65535, not 0"));
         }
+        if url.path().contains('@') {
+            return Err(hidden(format!(
+                "of the form {FORM}: a password in it has characters that must be percent-encoded"
+            )));
+        }
         let path = url.path().trim_matches('/');
         let db = if path.is_empty() { 0 } else { database(path, &shown)? };
         let mut target = Self {
@@ -124,10 +129,19 @@ impl Target {
             }
             _ => {
                 let known = "given with no other parameters than protocol (and db, user, pass for unix://)";
+                // The name tells the typing error; a value may be secret.
+                let shown = if shown == HIDDEN { shown.to_owned() } else { format!("{shown}?{name}=...") };
                 return Err(Problem::new("REDIS_URL", shown, known));
             }
         }
         Ok(())
+    }
+
+    /// Removes what a text may have quoted of our credentials.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        let secrets =
+            [&self.password, &self.username].into_iter().flatten().filter(|secret| secret.len() > 1);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
 
     pub(crate) fn password(&self) -> Option<&str> {
@@ -151,7 +165,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let credentials = match (&self.username, &self.password) {
             (None, None) => String::new(),
-            (name, None) => format!("{}@", name.as_deref().unwrap_or_default()),
+            // Often a password that was meant to stand behind a colon.
+            (Some(_), None) => "***@".to_owned(),
             (name, Some(_)) => format!("{}:***@", name.as_deref().unwrap_or_default()),
         };
         match &self.address {
@@ -170,16 +185,22 @@ impl fmt::Debug for Target {
     }
 }
 
+const HIDDEN: &str = "(not shown, as it may hold a password)";
+
 fn hidden(expected: String) -> Problem {
-    Problem::new("REDIS_URL", "a text that is not shown, as it may hold a password", expected)
+    Problem::new("REDIS_URL", HIDDEN, expected)
 }
 
-/// The URL's scheme, host and path only: nothing a secret could be in.
+/// The URL's scheme, host and port: nothing a secret could be in, unless an `@` behind them shows that what was
+/// meant as a password was read as something else.
 fn redact(url: &Url) -> String {
+    if [Some(url.path()), url.query(), url.fragment()].into_iter().flatten().any(|part| part.contains('@')) {
+        return HIDDEN.to_owned();
+    }
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let credentials = if url.username().is_empty() && url.password().is_none() { "" } else { "***@" };
-    format!("{}://{credentials}{host}{port}{}", url.scheme(), url.path())
+    format!("{}://{credentials}{host}{port}", url.scheme())
 }
 
 fn database(text: &str, shown: &str) -> Result<i64, Problem> {
@@ -224,7 +245,10 @@ mod tests {
             ("redis+sentinel://:hunter2@host/main/0", "Sentinel"),
             ("redis://:hunter2@host/minus", "database"),
             ("redis://:hunter2@host/-1", "database"),
-            ("redis://:hunter2@host/0?timeout=5", "protocol"),
+            ("redis://:hunter2@host/0?timeout=5", "timeout="),
+            ("redis://user:1/hunter2@host:6379/0", "percent-encoded"),
+            ("redis://hunter2/x@host", "percent-encoded"),
+            ("redis://user:/hunter2@host", "percent-encoded"),
             ("redis://:hunter2@host/0?protocol=4", "resp3"),
             ("redis://:hunter2/slash@host:6379", "percent-encoded"),
             ("unix://hunter2/path", "three slashes"),

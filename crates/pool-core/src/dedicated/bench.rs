@@ -1,8 +1,8 @@
 //! Who may have an exclusive connection, and in which order.
 //!
 //! Invariants, all under the one lock:
-//! * `taken` counts the places that are held: by callers, by calls that are being granted one, and by idle
-//!   lanes. It never exceeds `most`.
+//! * `taken` counts the places that are held by callers and by calls that are being granted one. With the
+//!   idle lanes it never exceeds `most`.
 //! * Whoever lets go of a place serves the front of the queue in the same step, so nobody waits while a place
 //!   is free, and nobody overtakes.
 
@@ -167,8 +167,12 @@ impl Bench {
         self.0.lock().idle.retain(|idle| !std::ptr::eq(Arc::as_ptr(idle), lane));
     }
 
+    /// The pool closes: whoever waits is told so, and what rests ends.
     pub(crate) fn end_idle(&self) {
-        let idle = std::mem::take(&mut self.0.lock().idle);
+        let mut state = self.0.lock();
+        state.queue.clear();
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
         for lane in idle {
             lane.retire();
         }

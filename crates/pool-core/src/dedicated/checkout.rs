@@ -22,6 +22,8 @@ pub(crate) async fn check_out(
     let handle = current_runtime()?;
     shared.admit(&handle)?;
     let (place, lane) = wait_for_place(&shared, &handle, began, limit).await?;
+    // The pool may have been closed while this call waited.
+    shared.admit(&handle)?;
     let held = shared.bench.hold(at);
     let fresh = lane.is_none();
     let lane = lane.unwrap_or_else(|| new_lane(&shared, &handle));
@@ -52,6 +54,11 @@ pub(super) async fn wait_for_place(
         return Err(Error::not_sent(
             Kind::Refused,
             "an embedded pool has no connections to be exclusive: dedicated() needs a Redis",
+        ));
+    }
+    if shared.context.config.max_connections == 1 {
+        return Err(Error::config(
+            "REDIS_MAX_CONNECTIONS is 1, which leaves no exclusive connection: it must be 2 or more for dedicated()",
         ));
     }
     let receiver = match shared.bench.enter(handle.id()) {

@@ -102,6 +102,7 @@ impl Dedicated {
 
     async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
         let mut wait = Some(self.timeout);
+        let was_changed = self.lane.is_changed();
         for cmd in payload.commands() {
             command::check_exclusive(cmd)?;
             if command::changes_connection(cmd) {
@@ -119,19 +120,22 @@ impl Dedicated {
             ));
         }
         let deadline = wait.map(|wait| Instant::now() + wait);
+        // Taken before anything is awaited: what was begun and dropped may have gone down this connection.
+        let fresh = std::mem::replace(&mut self.fresh, false) && !was_changed;
         let mut result = self.send(payload, deadline).await;
         // A server that closes idle connections does so between holders: the first command need not fail for
         // it as long as it was not sent.
         if let Err(error) = &result
-            && self.fresh
+            && fresh
             && error.outcome() == Outcome::NotSent
             && matches!(error.kind(), Kind::Cut | Kind::Moved)
         {
-            let limit = Instant::now() + self.shared.context.config.socket_timeout;
-            self.replace(&handle, limit).await?;
-            result = self.send(payload, deadline).await;
+            let limit = deadline.unwrap_or_else(|| Instant::now() + self.timeout);
+            result = match self.replace(&handle, limit).await {
+                Ok(()) => self.send(payload, deadline).await,
+                Err(error) => Err(error),
+            };
         }
-        self.fresh = false;
         result.map_err(|error| match (error.kind(), wait) {
             (Kind::Timeout, Some(wait)) => answer::timed_out(payload, wait, &error),
             (Kind::Moved, _) => error.retold(Kind::Cut, "the connection was closed".to_owned()),
@@ -142,7 +146,10 @@ impl Dedicated {
 
 impl ConnectionLike for Dedicated {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move { answer::one(self.call(Payload::One(cmd)).await) })
+        Box::pin(async move {
+            let value = answer::one(self.call(Payload::One(cmd)).await)?;
+            Ok(if cmd.is_no_response() { Value::Nil } else { value })
+        })
     }
 
     fn req_packed_commands<'a>(

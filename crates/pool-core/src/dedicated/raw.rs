@@ -49,6 +49,7 @@ pub(crate) async fn open_raw(
         lane.check_in();
         lane.retire();
     }
+    shared.admit(&handle)?;
     let context = shared.context.clone();
     let dial = handle.spawn(async move { context.connect_raw().await });
     let (io, held) = dial
@@ -56,6 +57,10 @@ pub(crate) async fn open_raw(
         .map_err(|_| Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"))??;
     if let Some(socket) = held.socket() {
         shared.bench.keep_raw(&socket);
+    }
+    // Closing cuts what is kept; what was kept too late for that goes here.
+    if shared.context.breaker.is_shut() {
+        return Err(Error::closed());
     }
     Ok(DedicatedIo {
         io,

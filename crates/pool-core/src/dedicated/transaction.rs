@@ -23,8 +23,8 @@ where
     F: AsyncFnMut(&mut Dedicated, &mut Pipeline) -> RedisResult<()>,
 {
     let limit = shared.context.config.socket_timeout;
-    let mut conn = check_out(shared, at).await?;
     let began = Instant::now();
+    let mut conn = check_out(shared, at).await?;
     let mut rounds = 0u32;
     loop {
         if !keys.is_empty() {

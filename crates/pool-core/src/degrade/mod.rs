@@ -122,6 +122,9 @@ impl DegradableConn {
                     Err(failed) => return Err(failed.error),
                 }
             }
+            // The fallback answers at once: without this a loop of calls would never let the runtime's other
+            // tasks run, the replay among them.
+            tokio::task::coop::consume_budget().await;
             if let Some((replies, pending)) = self.locally(&handle, payload, failure)? {
                 self.shared.context.seen.by_fallback.fetch_add(1, Ordering::Relaxed);
                 return Ok((replies, Source::Fallback, pending));

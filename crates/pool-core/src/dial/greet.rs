@@ -49,7 +49,7 @@ pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) ->
     let identity = read_identity(replies.split_off(replies.len() - 2));
     match replies.remove(0).extract_error() {
         Ok(reply) => {
-            succeed(replies)?;
+            let_in(replies)?;
             Ok(Greeting { resp3: !resp2_wanted, identity, ..read_hello(reply) })
         }
         Err(error) if speaks_no_hello(&error) => {
@@ -59,7 +59,7 @@ pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) ->
             commands.extend(who_are_you());
             let mut replies = talk.ask(&commands).await?;
             let identity = read_identity(replies.split_off(replies.len() - 2));
-            succeed(replies)?;
+            let_in(replies)?;
             Ok(Greeting { identity, ..Greeting::default() })
         }
         Err(error) => Err(Refusal::Said(error)),
@@ -129,11 +129,17 @@ fn speaks_no_hello(error: &RedisError) -> bool {
     error.code() == Some("NOPROTO") || detail.contains("unknown command")
 }
 
-fn succeed(replies: Vec<Value>) -> Result<(), Refusal> {
+/// The last reply is that of `PING`: a user that may not even ask it is let in, a server that does not serve yet
+/// says so there.
+fn let_in(mut replies: Vec<Value>) -> Result<(), Refusal> {
+    let ping = replies.pop();
     for reply in replies {
         reply.extract_error().map_err(Refusal::Said)?;
     }
-    Ok(())
+    match ping.map(Value::extract_error) {
+        Some(Err(error)) if error.code() != Some("NOPERM") => Err(Refusal::Said(error)),
+        _ => Ok(()),
+    }
 }
 
 fn read_hello(reply: Value) -> Greeting {

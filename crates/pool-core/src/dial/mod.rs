@@ -4,13 +4,15 @@ pub(crate) mod greet;
 mod net;
 mod socket;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use redis::RedisError;
 
-use crate::budget::{Budget, Held, Permit};
+use crate::budget::{Berth, Held};
 use crate::config::Target;
 use crate::error::{Error, Kind, Outcome};
 use crate::timer;
@@ -37,54 +39,98 @@ pub(crate) struct Connection {
     pub(crate) greeting: Greeting,
 }
 
-/// Dials within `limit`, without greeting the server.
-pub(crate) async fn dial_raw(
-    connector: &dyn Connector,
-    target: &Target,
-    budget: &Arc<Budget>,
-    permit: Permit,
-    limit: Duration,
-) -> Result<(Box<dyn Io>, Held), Error> {
-    let mut held = Held::new(budget.clone(), permit);
-    let attempt = connector.dial(target, limit);
-    let dialled = match timer::within(limit, attempt).await {
-        Some(Ok(dialled)) => dialled,
-        Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
-            held.leave(Farewell::PeerGone);
-            return Err(away(target, &error.to_string()));
-        }
-        _ => return Err(away(target, &format!("no connection within {limit:?} (REDIS_CONNECT_TIMEOUT)"))),
-    };
-    held.fill(dialled.socket);
-    Ok((dialled.io, held))
-}
-
 /// Dials and greets within `limit`.
 pub(crate) async fn dial(
     connector: &dyn Connector,
     target: &Target,
-    budget: &Arc<Budget>,
-    permit: Permit,
-    limit: Duration,
+    held: Held,
+    limit: Limit,
     max_reply: usize,
 ) -> Result<Connection, Error> {
     let began = Instant::now();
-    let (mut io, held) = dial_raw(connector, target, budget, permit, limit).await?;
-    let left = limit.saturating_sub(began.elapsed());
+    let (mut io, berth) = open(connector, target, held, limit).await?;
+    let left = limit.time.saturating_sub(began.elapsed());
     match timer::within(left, greet::greet(&mut *io, target, max_reply)).await {
-        Some(Ok(greeting)) => Ok(Connection { io, held, greeting }),
-        Some(Err(greet::Refusal::Said(server))) => {
-            let detail = server.detail().unwrap_or_default().trim_end_matches('.');
-            let said = format!("{} {detail}", server.code().unwrap_or("ERR"));
-            let message = format!("Redis at {target} turned us away: {said}");
-            Err(Error::from_server(Kind::Away, Outcome::NotSent, message, server))
+        Some(Ok(greeting)) => {
+            let held = berth.take().ok_or_else(|| given_up(target))?;
+            Ok(Connection { io, held, greeting })
         }
+        Some(Err(greet::Refusal::Said(server))) => Err(turned_away(target, server)),
         Some(Err(greet::Refusal::Failed(why))) => Err(away(target, &why)),
-        None => Err(away(
-            target,
-            &format!("connected, but no answer to the greeting within {limit:?} (REDIS_CONNECT_TIMEOUT)"),
-        )),
+        None => Err(away(target, &format!("connected, but no answer to the greeting within {limit}"))),
     }
+}
+
+/// Dials within `limit`, without greeting the server.
+pub(crate) async fn dial_raw(
+    connector: &dyn Connector,
+    target: &Target,
+    held: Held,
+    limit: Limit,
+) -> Result<(Box<dyn Io>, Held), Error> {
+    let (io, berth) = open(connector, target, held, limit).await?;
+    let held = berth.take().ok_or_else(|| given_up(target))?;
+    Ok((io, held))
+}
+
+async fn open(
+    connector: &dyn Connector,
+    target: &Target,
+    held: Held,
+    limit: Limit,
+) -> Result<(Box<dyn Io>, Arc<Berth>), Error> {
+    let berth = Berth::new(held, limit.time);
+    let dialled = match timer::within(limit.time, connector.dial(target, limit.time)).await {
+        Some(Ok(dialled)) => dialled,
+        Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+            if let Some(held) = berth.take() {
+                held.leave(Farewell::PeerGone);
+            }
+            return Err(away(target, &error.to_string()));
+        }
+        _ => return Err(away(target, &format!("no connection within {limit}"))),
+    };
+    if berth.fill(&dialled.socket) {
+        Ok((dialled.io, berth))
+    } else {
+        dialled.socket.abort();
+        Err(given_up(target))
+    }
+}
+
+/// How long a dial may take, and who says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) time: Duration,
+    /// It is the one that was configured, not the shorter one of a probe.
+    pub(crate) configured: bool,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.time)?;
+        if self.configured { f.write_str(" (REDIS_CONNECT_TIMEOUT)") } else { Ok(()) }
+    }
+}
+
+/// In the server's words, but for what it may have quoted of our credentials.
+fn turned_away(target: &Target, server: RedisError) -> Error {
+    let code = server.code().unwrap_or("ERR").to_owned();
+    let detail = server.detail().unwrap_or_default().trim_end_matches('.').replace(['\r', '\n'], " ");
+    let said = target.scrub(&format!("{code} {detail}"));
+    let server = match redis::parse_redis_value(format!("-{said}\r\n").as_bytes()) {
+        Ok(value) => value.extract_error().err().unwrap_or(server),
+        Err(_) => server,
+    };
+    let message = format!("Redis at {target} turned us away: {said}");
+    Error::from_server(Kind::Away, Outcome::NotSent, message, server)
+}
+
+fn given_up(target: &Target) -> Error {
+    let why = format!(
+        "the connection to Redis at {target} was given up: its runtime was parked, or the pool closed"
+    );
+    Error::not_sent(Kind::Cut, why)
 }
 
 fn away(target: &Target, why: &str) -> Error {

@@ -14,16 +14,17 @@ use tokio::runtime::Handle;
 use super::handle::{Lane, fill};
 use super::machine::{Filled, Phase};
 use crate::breaker::{Lease, probe};
-use crate::budget::Tenant;
 use crate::codec::{Decoder, Limits, ProtocolError};
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
-use crate::pool::Context;
 use crate::pool::Shared;
+use crate::pool::{Context, Proof};
 use crate::timer::Timer;
 use crate::transport::{Farewell, Io, Socket};
 
 const READ_BUFFER: usize = 64 << 10;
+/// Reads in a row before writes and time limits have their turn.
+const READS: usize = 16;
 /// A pause in which a server may have closed the connection; shorter ones are not worth a look.
 const IDLE: Duration = Duration::from_micros(200);
 /// An output buffer that grew past this is not kept.
@@ -48,7 +49,7 @@ async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connectio
     let home = guard.home.clone();
     let lease = match connection {
         Some(connection) => serve(&guard.lane, &context, connection).await,
-        None => match connect(&guard.lane, &context, patient).await {
+        None => match connect(&guard, &context, patient).await {
             Ok(connection) => serve(&guard.lane, &context, connection).await,
             Err(lease) => lease,
         },
@@ -80,7 +81,8 @@ impl Drop for Guard {
 }
 
 /// Dials while keeping the deadlines of those who wait.
-async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
+async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
+    let lane = &*guard.lane;
     let began = Instant::now();
     let mut dial = std::pin::pin!(context.connect(context.config.connect_timeout, patient));
     let mut timer = Timer::default();
@@ -108,11 +110,20 @@ async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connec
     match dialled.ok_or(None)? {
         Ok(connection) => {
             context.connected(&connection.greeting);
+            if let Some(shared) = guard.home.upgrade() {
+                shared.sets.unpause(lane.runtime());
+            }
             Ok(connection)
         }
         Err(error) => {
             // First the breaker, then the callers: when they try again they find it open.
             let lease = context.dial_failed(&error, began);
+            if error.kind() == Kind::Away && !context.breaker.is_open() {
+                // Redis serves others: this runtime alone must not ask again and again.
+                if let Some(shared) = guard.home.upgrade() {
+                    shared.sets.pause(lane.runtime(), context.backoff(), &error);
+                }
+            }
             lane.end(&error, Farewell::Finish);
             Err(lease)
         }
@@ -120,13 +131,14 @@ async fn connect(lane: &Lane, context: &Context, patient: bool) -> Result<Connec
 }
 
 /// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
-pub(super) async fn serve(lane: &Lane, context: &Context, connection: Connection) -> Option<Lease> {
+pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Connection) -> Option<Lease> {
     let socket = connection.held.socket();
     lane.install(connection.held, connection.greeting, Instant::now());
     let mut driver = Driver::new(lane, context, connection.io, socket);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);
-    let answered = driver.replies > 0;
+    // A peer that hangs up on a connection it never answered, while it owes an answer, is no server at all.
+    let useless = driver.replies == 0 && lane.in_flight() > 0;
     let (error, farewell, silent) = match end {
         End::Outside => return None,
         End::Drained => {
@@ -153,7 +165,7 @@ pub(super) async fn serve(lane: &Lane, context: &Context, connection: Connection
     if lane.has_ended() {
         return None;
     }
-    let lease = context.lane_lost(&error, silent || !answered);
+    let lease = context.lane_lost(&error, silent || useless);
     lane.end_after(&error, farewell, written);
     lease
 }
@@ -170,7 +182,7 @@ enum End {
 
 struct Driver<'a> {
     lane: &'a Lane,
-    context: &'a Context,
+    context: &'a Arc<Context>,
     io: Box<dyn Io>,
     socket: Option<Arc<dyn Socket>>,
     decoder: Decoder,
@@ -188,6 +200,8 @@ struct Driver<'a> {
     last_byte: Instant,
     /// A batch under way: when it was taken, and the number of the reply that ends it.
     round_trip: Option<(Instant, u64)>,
+    /// Set by the first reply.
+    proof: Option<Proof>,
     timer: Timer,
 }
 
@@ -200,7 +214,12 @@ enum Next {
 }
 
 impl<'a> Driver<'a> {
-    fn new(lane: &'a Lane, context: &'a Context, io: Box<dyn Io>, socket: Option<Arc<dyn Socket>>) -> Self {
+    fn new(
+        lane: &'a Lane,
+        context: &'a Arc<Context>,
+        io: Box<dyn Io>,
+        socket: Option<Arc<dyn Socket>>,
+    ) -> Self {
         let limits = Limits { bulk: context.config.max_reply_bytes, ..Limits::default() };
         Self {
             lane,
@@ -219,6 +238,7 @@ impl<'a> Driver<'a> {
             asked: 0,
             last_byte: Instant::now(),
             round_trip: None,
+            proof: None,
             timer: Timer::default(),
         }
     }
@@ -249,7 +269,7 @@ impl<'a> Driver<'a> {
     }
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> Poll<End> {
-        loop {
+        for _ in 0..READS {
             let mut buffer = ReadBuf::new(&mut self.buffer);
             match Pin::new(&mut *self.io).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
@@ -264,6 +284,9 @@ impl<'a> Driver<'a> {
                 return Poll::Ready(End::Protocol(error));
             }
         }
+        // There may be more; but whoever wants to write, and whoever's time is up, comes first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn deliver(&mut self, now: Instant) -> Result<(), ProtocolError> {
@@ -276,6 +299,7 @@ impl<'a> Driver<'a> {
         let delivered = delivered?;
         if delivered.replies > 0 {
             self.replies += delivered.replies as u64;
+            self.proof.get_or_insert_with(|| self.context.prove());
             self.context.reply_seen(now);
         }
         if let Some((since, last)) = self.round_trip
@@ -285,7 +309,7 @@ impl<'a> Driver<'a> {
             self.context.observe_latency(now.saturating_duration_since(since));
         }
         if delivered.rebuild && self.context.may_rebuild(now) {
-            self.lane.drain();
+            self.lane.give_way();
         }
         Ok(())
     }

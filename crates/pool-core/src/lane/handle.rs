@@ -34,6 +34,8 @@ pub(crate) struct Lane {
     greeting: OnceLock<Greeting>,
     /// A holder changed the connection: it must be reset before another may have it.
     changed: AtomicBool,
+    /// It must not be handed out again.
+    spent: AtomicBool,
 }
 
 pub(super) struct State {
@@ -41,8 +43,8 @@ pub(super) struct State {
     /// The driver, while it sleeps with nothing to do; taken by the first who gives it work.
     pub(super) driver: Option<Waker>,
     pub(super) opened: Option<Instant>,
-    pub(super) drain_asked: Option<Instant>,
-    pub(super) drain_noticed: bool,
+    /// When it was asked to drain, or when its task last ran since.
+    pub(super) drain_seen: Option<Instant>,
     /// A caller has it all to itself: it is not idle, whatever is in flight.
     pub(super) checked_out: bool,
 }
@@ -53,8 +55,7 @@ impl Lane {
             machine: Machine::new(window, Instant::now()),
             driver: None,
             opened: None,
-            drain_asked: None,
-            drain_noticed: false,
+            drain_seen: None,
             checked_out: usage == Use::Exclusive,
         };
         Arc::new(Self {
@@ -64,7 +65,17 @@ impl Lane {
             held: Mutex::new(None),
             greeting: OnceLock::new(),
             changed: AtomicBool::new(false),
+            spent: AtomicBool::new(false),
         })
+    }
+
+    /// The server refused us as a writer or a user: another connection may fare better. One in its holder's
+    /// hands stays there, and is not handed out again.
+    pub(super) fn give_way(&self) {
+        match self.usage {
+            Use::Shared => self.drain(),
+            Use::Exclusive => self.spent.store(true, Ordering::Relaxed),
+        }
     }
 
     /// For the budget, which outlives it.
@@ -139,7 +150,9 @@ impl Lane {
     /// Takes it back. False if it must not be handed out again: something is still in flight on it.
     pub(crate) fn check_in(&self) -> bool {
         let mut state = self.state.lock();
-        let clean = matches!(state.machine.phase(), Phase::Open) && state.machine.is_idle();
+        let clean = matches!(state.machine.phase(), Phase::Open)
+            && state.machine.is_idle()
+            && !self.spent.load(Ordering::Relaxed);
         state.checked_out &= !clean;
         clean
     }
@@ -214,7 +227,9 @@ impl Lane {
 
 impl State {
     pub(super) fn notice_drain(&mut self) {
-        self.drain_noticed |= self.drain_asked.is_some();
+        if self.drain_seen.is_some() {
+            self.drain_seen = Some(Instant::now());
+        }
     }
 }
 

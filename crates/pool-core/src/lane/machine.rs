@@ -18,6 +18,9 @@ use crate::codec::ProtocolError;
 use crate::command::{Encoded, Payload};
 use crate::error::{Error, Kind, Outcome};
 
+/// A backlog shorter than this is not searched for callers that left.
+const PRUNE: usize = 64;
+
 /// How much may be in flight at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
@@ -56,6 +59,7 @@ pub(crate) struct Machine {
     replies_due: usize,
     bytes_due: usize,
     backlog: VecDeque<Waiting>,
+    prune_at: usize,
     /// Replies of the front entry that have arrived, when it waits for several.
     partial: Vec<Value>,
     /// No deadline is earlier; after a caller left, the real one may be later.
@@ -112,6 +116,7 @@ impl Machine {
             replies_due: 0,
             bytes_due: 0,
             backlog: VecDeque::new(),
+            prune_at: PRUNE,
             partial: Vec::new(),
             next_deadline: None,
             due_since: None,
@@ -146,9 +151,24 @@ impl Machine {
             self.enter(slot, encoded, bytes, deadline, now);
         } else {
             let bytes = self.output.split_off(start);
+            if slot.is_none() && self.backlog.len() >= self.window.commands {
+                let why =
+                    "overloaded: the window is full, and a command whose reply nobody wants cannot wait";
+                return Err(Error::not_sent(Kind::Overloaded, why));
+            }
+            self.prune_backlog();
             self.backlog.push_back(Waiting { slot, bytes, encoded, deadline });
         }
         Ok(())
+    }
+
+    /// Forgets callers that left. Each pass that finds little to forget makes the next one later, so the cost
+    /// per caller stays constant.
+    fn prune_backlog(&mut self) {
+        if self.backlog.len() >= self.prune_at {
+            self.backlog.retain(Waiting::is_wanted);
+            self.prune_at = (self.backlog.len() * 2).max(PRUNE);
+        }
     }
 
     /// Asks for a PING whose reply nobody waits for.

@@ -9,12 +9,13 @@ use tokio::runtime::{self, Handle};
 
 use super::driver::launch;
 use super::handle::{Lane, Use};
+use crate::breaker::Backoff;
 use crate::dial::Connection;
 use crate::error::Error;
 use crate::pool::Shared;
 use crate::transport::Farewell;
 
-/// After a lane could not be made its runtime tries no further one for so long, if it has another.
+/// A runtime that lost a lane and has another makes do with that for so long.
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
@@ -26,26 +27,53 @@ pub(crate) struct Sets {
 struct Set {
     lanes: Vec<Option<Arc<Lane>>>,
     paused_until: Option<Instant>,
+    /// Redis serves others and turned this runtime away: until when it does not ask again, and why.
+    refused: Option<Refused>,
+}
+
+struct Refused {
+    since: Instant,
+    until: Instant,
+    backoff: Backoff,
+    error: Error,
+}
+
+impl Set {
+    fn is_refused(&self, now: Instant) -> bool {
+        self.refused.as_ref().is_some_and(|refused| now < refused.until)
+    }
 }
 
 impl Sets {
     /// The lane for `index` in the runtime of `handle`, made if need be. A lane that has ended is replaced
     /// here: so a runtime with the id of one that ended finds nothing of its predecessor's in use.
-    pub(crate) fn pick(&self, shared: &Arc<Shared>, handle: &Handle, index: usize) -> Arc<Lane> {
+    ///
+    /// # Errors
+    ///
+    /// Redis turned this runtime away a moment ago, and it has no other lane.
+    pub(crate) fn pick(
+        &self,
+        shared: &Arc<Shared>,
+        handle: &Handle,
+        index: usize,
+    ) -> Result<Arc<Lane>, Error> {
         let context = &shared.context;
         let mut map = self.map.lock();
         let set = map.entry(handle.id()).or_default();
         set.lanes.resize(context.config.shared_connections, None);
         let index = index % set.lanes.len();
         if let Some(lane) = set.lanes[index].as_ref().filter(|lane| lane.accepts()) {
-            return lane.clone();
+            return Ok(lane.clone());
         }
+        let now = Instant::now();
         let other = set.lanes.iter().flatten().find(|lane| lane.accepts());
         if let Some(other) = other {
-            let paused = set.paused_until.is_some_and(|until| Instant::now() < until);
+            let paused = set.paused_until.is_some_and(|until| now < until) || set.is_refused(now);
             if paused || context.budget.used() >= context.budget.max() {
-                return other.clone();
+                return Ok(other.clone());
             }
+        } else if let Some(refused) = set.refused.as_ref().filter(|refused| now < refused.until) {
+            return Err(refused.error.clone());
         }
         let patient = other.is_none();
         let lane = Lane::new(handle.id(), Use::Shared, context.window());
@@ -53,7 +81,29 @@ impl Sets {
         set.lanes[index] = Some(lane.clone());
         drop(map);
         launch(handle, lane.clone(), shared, None, patient);
-        lane
+        Ok(lane)
+    }
+
+    /// Redis turned a runtime away.
+    pub(crate) fn pause(&self, runtime: runtime::Id, backoff: Backoff, error: &Error) {
+        let now = Instant::now();
+        let mut map = self.map.lock();
+        let set = map.entry(runtime).or_default();
+        let refused = set.refused.get_or_insert_with(|| Refused {
+            since: now,
+            until: now,
+            backoff,
+            error: error.clone(),
+        });
+        refused.error = error.clone();
+        refused.until = now + refused.backoff.next(now.saturating_duration_since(refused.since));
+    }
+
+    /// A lane was made: nobody is turned away any more.
+    pub(crate) fn unpause(&self, runtime: runtime::Id) {
+        if let Some(set) = self.map.lock().get_mut(&runtime) {
+            set.refused = None;
+        }
     }
 
     /// Makes a lane of a connection that is there already.
@@ -81,9 +131,8 @@ impl Sets {
                 set.paused_until = Some(Instant::now() + PAUSE);
             }
         }
-        if set.lanes.iter().all(Option::is_none) {
-            map.remove(&lane.runtime());
-        }
+        let now = Instant::now();
+        map.retain(|_, set| set.lanes.iter().any(Option::is_some) || set.is_refused(now));
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Lane>> {

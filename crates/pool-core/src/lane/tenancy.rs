@@ -27,9 +27,12 @@ impl Tenant for Lane {
 
     fn draining_unnoticed_for(&self, now: Instant) -> Duration {
         let state = self.state().lock();
-        match state.drain_asked {
-            Some(asked) if !state.drain_noticed && matches!(state.machine.phase(), Phase::Draining) => {
-                now.saturating_duration_since(asked)
+        match state.drain_seen {
+            Some(seen) if matches!(state.machine.phase(), Phase::Draining) => {
+                let ago = now.saturating_duration_since(seen);
+                // A task that waits for replies has no reason to run: give it one.
+                wake(state);
+                ago
             }
             _ => Duration::ZERO,
         }
@@ -52,7 +55,7 @@ impl Tenant for Lane {
         let mut filled = Filled::new();
         let mut state = self.state().lock();
         state.machine.drain(&mut filled);
-        state.drain_asked.get_or_insert(Instant::now());
+        state.drain_seen.get_or_insert(Instant::now());
         wake(state);
         fill(&mut filled);
     }

@@ -1,6 +1,7 @@
 //! The end of a pool: nothing new, what is in flight finishes, the rest is cut and counted.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -28,26 +29,41 @@ pub struct CloseReport {
     pub waited: Duration,
 }
 
-/// Holds the report once there is one.
-pub(crate) struct Closing(watch::Sender<Option<CloseReport>>);
+/// The end of one pool: when it began, who works on it, and the report once there is one.
+pub(crate) struct Closing {
+    began: OnceLock<Instant>,
+    drainers: AtomicUsize,
+    cut: AtomicBool,
+    report: watch::Sender<Option<CloseReport>>,
+}
 
 impl Closing {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self {
+            began: OnceLock::new(),
+            drainers: AtomicUsize::new(0),
+            cut: AtomicBool::new(false),
+            report: watch::Sender::new(None),
+        }
     }
 }
 
-/// The first caller starts the end, everybody waits for it. The drain runs in a task, so a caller that goes
-/// away does not stop it; outside a runtime there is nothing to wait with, and all is cut at once.
+/// The first caller starts the end, and each helps with it: the drain runs in a task of every caller's runtime,
+/// so that one which is parked or ends holds up nobody. Outside a runtime there is nothing to wait with, and
+/// all is cut at once.
 pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
-    let mut done = shared.closing.0.subscribe();
+    let mut done = shared.closing.report.subscribe();
     if shared.context.breaker.shut() {
         shared.context.state.send_replace(State::Closed);
-        tracing::info!(target: "cenote", address = %shared.context.target, "closing the Redis pool");
-        let cut = Cut { shared, began: Instant::now() };
+        if !shared.embedded {
+            tracing::info!(target: "cenote", address = %shared.context.target, "closing the Redis pool");
+        }
+    }
+    shared.closing.began.get_or_init(Instant::now);
+    if done.borrow().is_none() {
         match Handle::try_current() {
-            Ok(handle) => drop(handle.spawn(drain(cut))),
-            Err(_) => drop(cut),
+            Ok(handle) => drop(handle.spawn(drain(Drainer::new(shared.clone())))),
+            Err(_) => cut(&shared),
         }
     }
     loop {
@@ -60,8 +76,8 @@ pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
     }
 }
 
-async fn drain(cut: Cut) {
-    let shared = &cut.shared;
+async fn drain(drainer: Drainer) {
+    let shared = &drainer.shared;
     for lane in shared.sets.all() {
         // A parked runtime would never notice that its idle lane is to drain.
         if !lane.retire() {
@@ -70,42 +86,59 @@ async fn drain(cut: Cut) {
     }
     shared.bench.end_idle();
     let limit = shared.context.config.close_timeout;
-    while cut.began.elapsed() < limit && !cut.is_done() {
+    let is_done = || shared.sets.all().iter().all(|lane| lane.has_ended()) && shared.bench.in_use() == 0;
+    while waited(shared) < limit && !is_done() && !shared.closing.cut.load(Ordering::Acquire) {
         timer::sleep(LOOK.min(limit)).await;
     }
+    cut(shared);
 }
 
-/// Cuts what is left and reports, also if the runtime ends in the middle of the drain.
-struct Cut {
+fn waited(shared: &Shared) -> Duration {
+    shared.closing.began.get().map(Instant::elapsed).unwrap_or_default()
+}
+
+/// One task at work on the end. If its runtime drops the last of them, nobody is left to wait.
+struct Drainer {
     shared: Arc<Shared>,
-    began: Instant,
 }
 
-impl Cut {
-    fn is_done(&self) -> bool {
-        self.shared.sets.all().iter().all(|lane| lane.has_ended()) && self.shared.bench.in_use() == 0
+impl Drainer {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.closing.drainers.fetch_add(1, Ordering::AcqRel);
+        Self { shared }
     }
 }
 
-impl Drop for Cut {
+impl Drop for Drainer {
     fn drop(&mut self) {
-        let lanes = self.shared.sets.all();
-        let cut_calls = lanes.iter().filter(|lane| !lane.has_ended()).map(|lane| lane.in_flight()).sum();
-        let cause = Error::not_sent(Kind::Closed, "the pool was closed");
-        let exclusive = self.shared.bench.in_use();
-        let shared = self.shared.sets.end_all(&cause, Farewell::Abort);
-        self.shared.context.budget.end_all(&cause);
-        self.shared.bench.end_all(&cause);
-        let report =
-            CloseReport { cut_connections: shared + exclusive, cut_calls, waited: self.began.elapsed() };
+        if self.shared.closing.drainers.fetch_sub(1, Ordering::AcqRel) == 1 {
+            cut(&self.shared);
+        }
+    }
+}
+
+/// Cuts what is left and reports, once.
+fn cut(shared: &Shared) {
+    if shared.closing.cut.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let lanes = shared.sets.all();
+    let cut_calls = lanes.iter().filter(|lane| !lane.has_ended()).map(|lane| lane.in_flight()).sum();
+    let cause = Error::not_sent(Kind::Closed, "the pool was closed");
+    let exclusive = shared.bench.in_use();
+    let cut_shared = shared.sets.end_all(&cause, Farewell::Abort);
+    shared.context.budget.end_all(&cause);
+    shared.bench.end_all(&cause);
+    let report = CloseReport { cut_connections: cut_shared + exclusive, cut_calls, waited: waited(shared) };
+    if !shared.embedded {
         tracing::info!(
             target: "cenote",
-            address = %self.shared.context.target,
+            address = %shared.context.target,
             cut_connections = report.cut_connections,
             cut_calls,
             waited_ms = report.waited.as_millis() as u64,
             "the Redis pool is closed"
         );
-        self.shared.closing.0.send_replace(Some(report));
     }
+    shared.closing.report.send_replace(Some(report));
 }

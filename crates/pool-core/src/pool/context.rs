@@ -1,7 +1,7 @@
 //! What the tasks of a pool share. It owns no task and no connection, so a task may keep it alive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::breaker::{Backoff, Breaker, Lease};
 use crate::budget::{Budget, Held, Permit};
 use crate::config::{PoolConfig, Target};
-use crate::dial::{self, Connection, Connector, Greeting, Identity, Network};
+use crate::dial::{self, Connection, Connector, Greeting, Identity, Limit, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
 use crate::timer;
@@ -20,6 +20,8 @@ use super::State;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
+/// A reply on an open connection speaks for Redis for so long against a dial that fails.
+const PROOF: Duration = Duration::from_secs(1);
 
 pub(crate) struct Context {
     pub(crate) config: PoolConfig,
@@ -30,8 +32,24 @@ pub(crate) struct Context {
     pub(crate) seen: Seen,
     connector: Box<dyn Connector>,
     born: Instant,
+    /// When a reply last came, in nanoseconds since `born`; 0 before the first.
     last_reply: AtomicU64,
+    /// Lanes that are open and were answered.
+    proven: AtomicUsize,
     rebuilt: Mutex<Option<Instant>>,
+}
+
+fn backoff_of(config: &PoolConfig) -> Backoff {
+    Backoff::new(config.reconnect_min, config.reconnect_max, config.reconnect_max_long)
+}
+
+/// A lane that is open and was answered.
+pub(crate) struct Proof(Arc<Context>);
+
+impl Drop for Proof {
+    fn drop(&mut self) {
+        self.0.proven.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What was observed of the server, for the status.
@@ -61,7 +79,7 @@ impl Seen {
 
 impl Context {
     pub(crate) fn new(config: PoolConfig, target: Target) -> Self {
-        let backoff = Backoff::new(config.reconnect_min, config.reconnect_max, config.reconnect_max_long);
+        let backoff = backoff_of(&config);
         let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
         Self {
             budget: Budget::new(config.max_connections),
@@ -71,10 +89,15 @@ impl Context {
             connector: Box::new(Network { unacknowledged: config.socket_timeout }),
             born: Instant::now(),
             last_reply: AtomicU64::new(0),
+            proven: AtomicUsize::new(0),
             rebuilt: Mutex::new(None),
             config,
             target,
         }
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        backoff_of(&self.config)
     }
 
     pub(crate) fn window(&self) -> Window {
@@ -84,18 +107,35 @@ impl Context {
     /// Dials and greets within `limit`. A patient dial waits for a place in the budget; another one goes
     /// without when there is none.
     pub(crate) async fn connect(&self, limit: Duration, patient: bool) -> Result<Connection, Error> {
-        let permit = self.permit(patient).await?;
-        self.about_to_dial();
+        let held = self.place(patient).await?;
         let max_reply = self.config.max_reply_bytes;
-        dial::dial(&*self.connector, &self.target, &self.budget, permit, limit, max_reply).await
+        let limit = self.limit(limit);
+        let connection = dial::dial(&*self.connector, &self.target, held, limit, max_reply).await?;
+        self.unless_closed(connection)
     }
 
     /// Dials without greeting.
     pub(crate) async fn connect_raw(&self) -> Result<(Box<dyn Io>, Held), Error> {
-        let permit = self.permit(true).await?;
+        let held = self.place(true).await?;
+        let limit = self.limit(self.config.connect_timeout);
+        let dialled = dial::dial_raw(&*self.connector, &self.target, held, limit).await?;
+        self.unless_closed(dialled)
+    }
+
+    async fn place(&self, patient: bool) -> Result<Held, Error> {
+        let permit = self.permit(patient).await?;
+        let held = self.unless_closed(Held::new(self.budget.clone(), permit))?;
         self.about_to_dial();
-        let limit = self.config.connect_timeout;
-        dial::dial_raw(&*self.connector, &self.target, &self.budget, permit, limit).await
+        Ok(held)
+    }
+
+    fn limit(&self, time: Duration) -> Limit {
+        Limit { time, configured: time == self.config.connect_timeout }
+    }
+
+    /// What was made while the pool was being closed goes with it.
+    fn unless_closed<T>(&self, made: T) -> Result<T, Error> {
+        if self.breaker.is_shut() { Err(Error::closed()) } else { Ok(made) }
     }
 
     async fn permit(&self, patient: bool) -> Result<Permit, Error> {
@@ -155,7 +195,7 @@ impl Context {
 
     fn become_ready(&self, from: impl Fn(&State) -> bool) -> bool {
         self.state.send_if_modified(|state| {
-            let change = from(state);
+            let change = from(state) && !self.breaker.is_open();
             if change {
                 *state = State::Ready;
             }
@@ -163,19 +203,27 @@ impl Context {
         })
     }
 
-    /// A lane could not be made. Opens the breaker, unless replies that came after the dial began show that
-    /// Redis is there (it may be full, or refuse only this connection). Returns the duty to look for Redis, if it
+    /// A lane could not be made. Opens the breaker, unless another connection shows that Redis is there (it may be full, or refuse only this connection). Returns the duty to look for Redis, if it
     /// falls to the caller.
     pub(crate) fn dial_failed(&self, error: &Error, began: Instant) -> Option<Lease> {
         if error.kind() != Kind::Away {
             return None;
         }
         self.note_error(error);
-        let last_reply = self.born + Duration::from_nanos(self.last_reply.load(Ordering::Relaxed));
-        if self.last_reply.load(Ordering::Relaxed) > 0 && last_reply > began {
-            return None;
-        }
-        self.trip(error)
+        if self.is_proven_since(began) { None } else { self.trip(error) }
+    }
+
+    /// A connection is open, and was answered so lately that what failed since `began` is no outage.
+    fn is_proven_since(&self, began: Instant) -> bool {
+        let last_reply = self.last_reply.load(Ordering::Relaxed);
+        let lately = self.born + Duration::from_nanos(last_reply) + PROOF;
+        last_reply > 0 && lately > began && self.proven.load(Ordering::Relaxed) > 0
+    }
+
+    /// A lane was answered for the first time; what is returned lasts as long as the lane.
+    pub(crate) fn prove(self: &Arc<Self>) -> Proof {
+        self.proven.fetch_add(1, Ordering::Relaxed);
+        Proof(self.clone())
     }
 
     /// A connection was lost. Returns the duty to look for Redis, if it falls to the caller.
@@ -196,19 +244,18 @@ impl Context {
 
     fn degrade(&self, cause: &Error) {
         let cause = cause.message().to_owned();
-        tracing::warn!(
-            target: "cenote",
-            address = %self.target,
-            %cause,
-            "Redis is away: strict calls fail fast until it answers again"
-        );
-        self.state.send_if_modified(|state| {
-            let open = *state != State::Closed;
-            if open {
-                *state = State::Degraded { since: SystemTime::now(), cause };
+        // A reply may have closed the breaker already. Whoever closes it sets the state after this lock, or finds
+        // that this looked after it: either way the last word is that of the breaker.
+        let changed = self.state.send_if_modified(|state| {
+            let away = self.breaker.is_open() && *state != State::Closed;
+            if away {
+                *state = State::Degraded { since: SystemTime::now(), cause: cause.clone() };
             }
-            open
+            away
         });
+        if changed {
+            tracing::warn!(target: "cenote", %cause, "Redis is away: calls fail fast until it answers again");
+        }
     }
 
     pub(crate) fn probe_failed(&self, lease: Lease, error: &Error) {

@@ -26,7 +26,7 @@ use crate::fallback::Fallback;
 pub use builder::PoolBuilder;
 pub use close::CloseReport;
 use close::Closing;
-pub(crate) use context::Context;
+pub(crate) use context::{Context, Proof};
 pub(crate) use shared::{Shared, current_runtime};
 pub use state::State;
 pub use status::{Health, Status};

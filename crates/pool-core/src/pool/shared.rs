@@ -49,7 +49,9 @@ impl Shared {
     }
 
     pub(crate) fn adopt(self: &Arc<Self>, connection: Connection) {
-        if let Ok(handle) = Handle::try_current() {
+        if let Ok(handle) = Handle::try_current()
+            && !self.context.breaker.is_shut()
+        {
             self.sets.adopt(self, &handle, connection);
         }
     }
