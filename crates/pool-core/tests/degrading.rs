@@ -278,30 +278,29 @@ async fn without_a_fallback_a_degradable_connection_says_what_to_add() {
 /// answered by the fallback must be gone, there and in the fallback.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
-    const ROUNDS: u64 = 20;
+    const ROUNDS: u64 = 10_000;
     let seed = seed();
     let server = Server::start();
     let pool = at(server.url()).socket_timeout(Duration::from_secs(5)).build().unwrap();
     pool.start().await.unwrap();
-    let epochs = pool.epochs();
     // Each writer alone writes its key; now and then without giving Redis any time, which is an outage of one call.
     let writers: Vec<_> = (0..4u64)
         .map(|writer| {
             let pool = pool.clone();
-            let epochs = epochs.clone();
             tokio::spawn(async move {
                 let mut soft = pool.degradable().unwrap();
                 let mut hasty = soft.clone().with_timeout(Duration::ZERO);
                 let mut random = seed.wrapping_add(writer).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
                 let mut n = 0u64;
                 let (mut redis, mut fallback) = (0u64, 0u64);
-                while epochs.borrow().number < ROUNDS {
+                while pool.status().journal.replays < ROUNDS {
                     n += 1;
                     random ^= random << 13;
                     random ^= random >> 7;
                     random ^= random << 17;
                     let key = format!("key:{writer}:{}", random % 3);
                     let conn = if random.is_multiple_of(4) { &mut hasty } else { &mut soft };
+                    let replays = pool.status().journal.replays;
                     let written = conn.query(&set(&key, &n.to_string())).await.unwrap();
                     let (seen, by) = value(&mut soft, &key).await;
                     let mine = Some(n.to_string());
@@ -313,7 +312,11 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
                         // Pending, and read before or after the reopening.
                         (Source::Fallback, Source::Fallback) => {
                             fallback += 1;
-                            assert_eq!(seen, mine, "seed {seed}: a pending write is not read back");
+                            let same_outage = pool.status().journal.replays == replays;
+                            assert!(
+                                seen == mine || (seen.is_none() && !same_outage),
+                                "seed {seed}: {seen:?}"
+                            );
                         }
                         (Source::Fallback, Source::Redis) => {
                             fallback += 1;
@@ -337,8 +340,8 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
     replayed(&pool).await;
     println!(
         "seed {seed}: {} reopenings, {redis} writes by Redis, {fallback} by the fallback",
-        epochs.borrow().number
+        pool.status().journal.replays
     );
-    assert!(epochs.borrow().number >= ROUNDS && redis > 1_000 && fallback > 1_000);
+    assert!(pool.status().journal.replays >= ROUNDS && redis > 1_000 && fallback > 1_000);
     assert_eq!(pool.status().fallback_entries, Some(0));
 }

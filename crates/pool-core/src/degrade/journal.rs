@@ -51,6 +51,7 @@ struct Inner {
     due: Option<Instant>,
     /// Calls wait for the reopening instead of adding to what holds it up.
     closing: bool,
+    replays: u64,
 }
 
 /// A write whose reply did not come: it may yet be executed, and must not be after its key was removed.
@@ -80,8 +81,10 @@ pub struct JournalStatus {
     pub late_writes: usize,
     /// The fallback answers degradable connections.
     pub local: bool,
-    /// Outages with writes that were replayed.
+    /// Ends of outages with writes that were announced.
     pub epoch: u64,
+    /// How often the journal was emptied, and Redis read again.
+    pub replays: u64,
 }
 
 /// The right, and the duty, to replay the journal.
@@ -179,6 +182,7 @@ impl Journal {
             late_writes: inner.late.len(),
             local: inner.local,
             epoch: self.epochs.borrow().number,
+            replays: inner.replays,
         }
     }
 
@@ -278,7 +282,7 @@ impl Journal {
             return false;
         }
         fallback.clear();
-        *inner = Inner { lease: inner.lease, ..Inner::default() };
+        *inner = Inner { lease: inner.lease, replays: inner.replays + 1, ..Inner::default() };
         self.local.store(false, Ordering::Release);
         true
     }

@@ -59,6 +59,7 @@ pub(crate) struct Machine {
     replies_due: usize,
     bytes_due: usize,
     backlog: VecDeque<Waiting>,
+    backlog_bytes: usize,
     prune_at: usize,
     /// Replies of the front entry that have arrived, when it waits for several.
     partial: Vec<Value>,
@@ -116,6 +117,7 @@ impl Machine {
             replies_due: 0,
             bytes_due: 0,
             backlog: VecDeque::new(),
+            backlog_bytes: 0,
             prune_at: PRUNE,
             partial: Vec::new(),
             next_deadline: None,
@@ -151,12 +153,16 @@ impl Machine {
             self.enter(slot, encoded, bytes, deadline, now);
         } else {
             let bytes = self.output.split_off(start);
-            if slot.is_none() && self.backlog.len() >= self.window.commands {
+            if slot.is_none()
+                && (self.backlog.len() >= self.window.commands
+                    || self.backlog_bytes + bytes.len() > self.window.bytes)
+            {
                 let why =
                     "overloaded: the window is full, and a command whose reply nobody wants cannot wait";
                 return Err(Error::not_sent(Kind::Overloaded, why));
             }
             self.prune_backlog();
+            self.backlog_bytes += bytes.len();
             self.backlog.push_back(Waiting { slot, bytes, encoded, deadline });
         }
         Ok(())
@@ -167,6 +173,7 @@ impl Machine {
     fn prune_backlog(&mut self) {
         if self.backlog.len() >= self.prune_at {
             self.backlog.retain(Waiting::is_wanted);
+            self.backlog_bytes = self.backlog.iter().map(|waiting| waiting.bytes.len()).sum();
             self.prune_at = (self.backlog.len() * 2).max(PRUNE);
         }
     }
@@ -220,6 +227,7 @@ impl Machine {
                 break;
             }
             let Some(waiting) = self.backlog.pop_front() else { break };
+            self.backlog_bytes -= waiting.bytes.len();
             if waiting.is_wanted() {
                 self.output.extend_from_slice(&waiting.bytes);
                 let (encoded, bytes) = (waiting.encoded, waiting.bytes.len());
@@ -321,6 +329,7 @@ impl Machine {
                 let why = if connecting { "waiting for a connection" } else { "waiting behind others" };
                 let error = Error::not_sent(Kind::Timeout, why);
                 filled.extend(waiting.slot.take().map(|slot| (slot, Err(error))));
+                self.backlog_bytes -= waiting.bytes.len();
             }
             !over
         });
