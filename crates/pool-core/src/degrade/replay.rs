@@ -112,11 +112,14 @@ impl Work {
             shared.journal.end_pass(self.lease, &done);
             let fallback = shared.fallback.as_ref();
             if fallback.is_some_and(|fallback| shared.journal.try_reopen(self.lease, &**fallback)) {
-                tracing::info!(
-                    target: "cenote",
-                    address = %shared.context.target,
-                    "the outage journal is replayed: degradable connections read from Redis again"
-                );
+                if let Some(left_out) = shared.context.chronicle.admit(Instant::now()) {
+                    tracing::info!(
+                        target: "cenote",
+                        address = %shared.context.target,
+                        lines_left_out = left_out,
+                        "the outage journal is replayed: degradable connections read from Redis again"
+                    );
+                }
                 return true;
             }
             if !all || !shared.journal.late_writes().is_empty() {

@@ -17,6 +17,7 @@ use crate::timer;
 use crate::transport::Io;
 
 use super::State;
+use super::chronicle::Chronicle;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     /// Lanes that are open and were answered.
     proven: AtomicUsize,
     rebuilt: Mutex<Option<Instant>>,
+    pub(crate) chronicle: Chronicle,
 }
 
 fn backoff_of(config: &PoolConfig) -> Backoff {
@@ -91,6 +93,7 @@ impl Context {
             last_reply: AtomicU64::new(0),
             proven: AtomicUsize::new(0),
             rebuilt: Mutex::new(None),
+            chronicle: Chronicle::default(),
             config,
             target,
         }
@@ -253,8 +256,13 @@ impl Context {
             }
             away
         });
-        if changed {
-            tracing::warn!(target: "cenote", %cause, "Redis is away: calls fail fast until it answers again");
+        if changed && let Some(left_out) = self.chronicle.admit(Instant::now()) {
+            tracing::warn!(
+                target: "cenote",
+                %cause,
+                lines_left_out = left_out,
+                "Redis is away: calls fail fast until it answers again"
+            );
         }
     }
 
@@ -273,11 +281,13 @@ impl Context {
     }
 
     fn back(&self, outage: Duration) {
-        if self.become_ready(|state| matches!(state, State::Degraded { .. })) {
+        let back = self.become_ready(|state| matches!(state, State::Degraded { .. }));
+        if back && let Some(left_out) = self.chronicle.admit(Instant::now()) {
             tracing::info!(
                 target: "cenote",
                 address = %self.target,
                 outage_ms = outage.as_millis() as u64,
+                lines_left_out = left_out,
                 "Redis answers again"
             );
         }

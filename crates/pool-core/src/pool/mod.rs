@@ -1,6 +1,7 @@
 //! The one handle, and its life.
 
 mod builder;
+mod chronicle;
 mod close;
 mod context;
 mod shared;
