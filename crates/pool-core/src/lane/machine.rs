@@ -13,19 +13,31 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use super::backlog::{Backlog, Waiting};
 use super::slot::{Answer, Slot};
 use crate::codec::ProtocolError;
 use crate::command::{Encoded, Payload};
 use crate::error::{Error, Kind, Outcome};
-
-/// A backlog shorter than this is not searched for callers that left.
-const PRUNE: usize = 64;
 
 /// How much may be in flight at once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(crate) commands: usize,
     pub(crate) bytes: usize,
+}
+
+/// What is left of it.
+struct Room {
+    empty: bool,
+    commands: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// What is larger than the whole window goes alone.
+    fn fits(&self, replies: usize, bytes: usize) -> bool {
+        self.empty || (replies <= self.commands && bytes <= self.bytes)
+    }
 }
 
 #[derive(Debug)]
@@ -58,9 +70,7 @@ pub(crate) struct Machine {
     replies_asked: u64,
     replies_due: usize,
     bytes_due: usize,
-    backlog: VecDeque<Waiting>,
-    backlog_bytes: usize,
-    prune_at: usize,
+    backlog: Backlog,
     /// Replies of the front entry that have arrived, when it waits for several.
     partial: Vec<Value>,
     /// No deadline is earlier; after a caller left, the real one may be later.
@@ -78,20 +88,6 @@ struct Entry {
     /// Once so much was written, some of it may have been executed.
     decisive: u64,
     deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    slot: Option<Arc<Slot>>,
-    bytes: Vec<u8>,
-    encoded: Encoded,
-    deadline: Option<Instant>,
-}
-
-impl Waiting {
-    fn is_wanted(&self) -> bool {
-        self.slot.as_ref().is_none_or(|slot| slot.is_awaited())
-    }
 }
 
 /// What the replies at hand said beside their values.
@@ -116,9 +112,7 @@ impl Machine {
             replies_asked: 0,
             replies_due: 0,
             bytes_due: 0,
-            backlog: VecDeque::new(),
-            backlog_bytes: 0,
-            prune_at: PRUNE,
+            backlog: Backlog::new(),
             partial: Vec::new(),
             next_deadline: None,
             due_since: None,
@@ -155,27 +149,15 @@ impl Machine {
             let bytes = self.output.split_off(start);
             if slot.is_none()
                 && (self.backlog.len() >= self.window.commands
-                    || self.backlog_bytes + bytes.len() > self.window.bytes)
+                    || self.backlog.bytes() + bytes.len() > self.window.bytes)
             {
                 let why =
                     "overloaded: the window is full, and a command whose reply nobody wants cannot wait";
                 return Err(Error::not_sent(Kind::Overloaded, why));
             }
-            self.prune_backlog();
-            self.backlog_bytes += bytes.len();
-            self.backlog.push_back(Waiting { slot, bytes, encoded, deadline });
+            self.backlog.push(Waiting { slot, bytes, encoded, deadline });
         }
         Ok(())
-    }
-
-    /// Forgets callers that left. Each pass that finds little to forget makes the next one later, so the cost
-    /// per caller stays constant.
-    fn prune_backlog(&mut self) {
-        if self.backlog.len() >= self.prune_at {
-            self.backlog.retain(Waiting::is_wanted);
-            self.backlog_bytes = self.backlog.iter().map(|waiting| waiting.bytes.len()).sum();
-            self.prune_at = (self.backlog.len() * 2).max(PRUNE);
-        }
     }
 
     /// Asks for a PING whose reply nobody waits for.
@@ -206,11 +188,16 @@ impl Machine {
         self.in_flight.push_back(Entry { slot, replies: encoded.replies, bytes, decisive, deadline });
     }
 
-    /// What is larger than the whole window goes alone.
     fn fits(&self, replies: usize, bytes: usize) -> bool {
-        self.in_flight.is_empty()
-            || (self.replies_due + replies <= self.window.commands
-                && self.bytes_due + bytes <= self.window.bytes)
+        self.room().fits(replies, bytes)
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            empty: self.in_flight.is_empty(),
+            commands: self.window.commands.saturating_sub(self.replies_due),
+            bytes: self.window.bytes.saturating_sub(self.bytes_due),
+        }
     }
 
     fn note_deadline(&mut self, deadline: Option<Instant>) {
@@ -222,17 +209,15 @@ impl Machine {
     }
 
     fn admit(&mut self, now: Instant) {
-        while let Some(first) = self.backlog.front() {
-            if first.is_wanted() && !self.fits(first.encoded.replies, first.bytes.len()) {
-                break;
-            }
-            let Some(waiting) = self.backlog.pop_front() else { break };
-            self.backlog_bytes -= waiting.bytes.len();
-            if waiting.is_wanted() {
-                self.output.extend_from_slice(&waiting.bytes);
-                let (encoded, bytes) = (waiting.encoded, waiting.bytes.len());
-                self.enter(waiting.slot, encoded, bytes, waiting.deadline, now);
-            }
+        loop {
+            let room = self.room();
+            let Some(waiting) =
+                self.backlog.next(|first| room.fits(first.encoded.replies, first.bytes.len()))
+            else {
+                return;
+            };
+            self.output.extend_from_slice(&waiting.bytes);
+            self.enter(waiting.slot, waiting.encoded, waiting.bytes.len(), waiting.deadline, now);
         }
     }
 
@@ -323,16 +308,9 @@ impl Machine {
             }
         }
         let connecting = matches!(self.phase, Phase::Connecting);
-        self.backlog.retain_mut(|waiting| {
-            let over = past(&mut waiting.deadline);
-            if over {
-                let why = if connecting { "waiting for a connection" } else { "waiting behind others" };
-                let error = Error::not_sent(Kind::Timeout, why);
-                filled.extend(waiting.slot.take().map(|slot| (slot, Err(error))));
-                self.backlog_bytes -= waiting.bytes.len();
-            }
-            !over
-        });
+        let why = if connecting { "waiting for a connection" } else { "waiting behind others" };
+        let over = self.backlog.remove(|waiting| past(&mut waiting.deadline));
+        filled.extend(over.into_iter().map(|slot| (slot, Err(Error::not_sent(Kind::Timeout, why)))));
         self.next_deadline = next;
     }
 
@@ -340,7 +318,7 @@ impl Machine {
     pub(crate) fn drain(&mut self, filled: &mut Filled) {
         if matches!(self.phase, Phase::Connecting | Phase::Open) {
             self.phase = Phase::Draining;
-            filled.extend(self.backlog.drain(..).filter_map(|waiting| Some((waiting.slot?, Err(moved())))));
+            filled.extend(self.backlog.drain().map(|slot| (slot, Err(moved()))));
         }
     }
 
@@ -357,8 +335,7 @@ impl Machine {
             let error = if written >= entry.decisive { &perhaps } else { &unsent };
             filled.extend(entry.slot.map(|slot| (slot, Err(error.clone()))));
         }
-        let backlog = self.backlog.drain(..);
-        filled.extend(backlog.filter_map(|waiting| Some((waiting.slot?, Err(unsent.clone())))));
+        filled.extend(self.backlog.drain().map(|slot| (slot, Err(unsent.clone()))));
         self.phase = Phase::Ended(unsent);
         self.output = Vec::new();
         self.partial = Vec::new();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 
-use super::driver::launch;
 use super::handle::{Lane, Use};
+use super::task::launch;
 use crate::breaker::Backoff;
 use crate::dial::Connection;
 use crate::error::Error;

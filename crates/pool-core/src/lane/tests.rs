@@ -7,10 +7,10 @@ use redis::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
-use super::driver::serve;
 use super::handle::{Lane, Use};
 use super::machine::{Filled, Machine, Window};
 use super::slot::{Answer, Reply, Slot};
+use super::task::serve;
 use crate::breaker::Lease;
 use crate::budget::{Held, Tenant};
 use crate::command::Payload;
@@ -309,4 +309,29 @@ fn whatever_happens_to_callers_replies_keep_to_their_own() {
         });
     }
     assert!(answered > 10_000, "{answered} answered");
+}
+
+/// Fills a pipe of 64 bytes, has the peer read 40 and hang up; returns what the batch is told.
+async fn outcome_of_a_batch_cut_short(pipeline: &redis::Pipeline) -> Outcome {
+    let mut bench = bench(PoolConfig::default(), 64);
+    let now = Instant::now();
+    let reply = bench.lane.submit(Payload::Batch(pipeline), Some(now + LONG), now).unwrap();
+    let mut arrived = [0; 40];
+    bench.peer.read_exact(&mut arrived).await.unwrap();
+    drop(bench.peer);
+    reply.await.unwrap_err().outcome()
+}
+
+#[tokio::test]
+async fn a_plain_pipeline_runs_with_its_first_command_and_an_atomic_one_with_its_exec() {
+    let (short, long) = ("0123456789", "y".repeat(100));
+    let mut first_is_whole = redis::pipe();
+    first_is_whole.cmd("ECHO").arg(short).cmd("ECHO").arg(&long);
+    assert_eq!(outcome_of_a_batch_cut_short(&first_is_whole).await, Outcome::MayHaveExecuted);
+    let mut first_is_cut = redis::pipe();
+    first_is_cut.cmd("ECHO").arg(&long).cmd("ECHO").arg(short);
+    assert_eq!(outcome_of_a_batch_cut_short(&first_is_cut).await, Outcome::NotSent);
+    let mut without_its_exec = first_is_whole.clone();
+    without_its_exec.atomic();
+    assert_eq!(outcome_of_a_batch_cut_short(&without_its_exec).await, Outcome::NotSent);
 }

@@ -1,0 +1,159 @@
+//! The one task of a lane: connects, serves until the end, then looks for Redis if that falls to it.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+
+use super::driver::{Driver, End};
+use super::handle::{Lane, fill};
+use super::machine::{Filled, Phase};
+use crate::breaker::{Lease, probe};
+use crate::dial::Connection;
+use crate::error::{Error, Kind};
+use crate::pool::{Context, Shared};
+use crate::timer::Timer;
+use crate::transport::Farewell;
+
+/// Starts the task of `lane`, on `connection` or on one that it dials first.
+///
+/// Must not be called under a lock: a runtime that is shutting down drops the task at once, and with it the
+/// [`Guard`], which takes locks.
+pub(crate) fn launch(
+    handle: &Handle,
+    lane: Arc<Lane>,
+    shared: &Arc<Shared>,
+    connection: Option<Connection>,
+    patient: bool,
+) {
+    let guard = Guard { lane, home: Arc::downgrade(shared) };
+    handle.spawn(drive(guard, shared.context.clone(), connection, patient));
+}
+
+async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connection>, patient: bool) {
+    let home = guard.home.clone();
+    let lease = match connection {
+        Some(connection) => serve(&guard.lane, &context, connection).await,
+        None => match connect(&guard, &context, patient).await {
+            Ok(connection) => serve(&guard.lane, &context, connection).await,
+            Err(lease) => lease,
+        },
+    };
+    drop(guard);
+    if let Some(lease) = lease {
+        probe(lease, context, home).await;
+    }
+}
+
+/// However the task ends, the lane's callers learn it: also when the runtime drops it, even before it ran.
+struct Guard {
+    lane: Arc<Lane>,
+    home: Weak<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let why = if std::thread::panicking() {
+            "this tokio runtime has no I/O or time driver: build it with enable_all()"
+        } else {
+            "the tokio runtime that served this connection has ended"
+        };
+        self.lane.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
+        if let Some(shared) = self.home.upgrade() {
+            shared.forget(&self.lane);
+        }
+    }
+}
+
+/// Dials while keeping the deadlines of those who wait.
+async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
+    let lane = &*guard.lane;
+    let began = Instant::now();
+    let mut dial = pin!(context.connect(context.config.connect_timeout, patient));
+    let mut timer = Timer::default();
+    let dialled = poll_fn(|cx| {
+        if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
+            return Poll::Ready(Some(dialled));
+        }
+        loop {
+            let mut filled = Filled::new();
+            let mut state = lane.state().lock();
+            if !matches!(state.machine.phase(), Phase::Connecting) {
+                return Poll::Ready(None);
+            }
+            state.machine.expire(Instant::now(), &mut filled);
+            state.driver = Some(cx.waker().clone());
+            let next = state.machine.next_deadline();
+            drop(state);
+            fill(&mut filled);
+            if timer.poll(next, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+    match dialled.ok_or(None)? {
+        Ok(connection) => {
+            context.connected(&connection.greeting);
+            if let Some(shared) = guard.home.upgrade() {
+                shared.sets.unpause(lane.runtime());
+            }
+            Ok(connection)
+        }
+        Err(error) => {
+            // First the breaker, then the callers: when they try again they find it open.
+            let lease = context.dial_failed(&error, began);
+            if error.kind() == Kind::Away && !context.breaker.is_open() {
+                // Redis serves others: this runtime alone must not ask again and again.
+                if let Some(shared) = guard.home.upgrade() {
+                    shared.sets.pause(lane.runtime(), context.backoff(), &error);
+                }
+            }
+            lane.end(&error, Farewell::Finish);
+            Err(lease)
+        }
+    }
+}
+
+/// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
+pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Connection) -> Option<Lease> {
+    let socket = connection.held.socket();
+    lane.install(connection.held, connection.greeting, Instant::now());
+    let mut driver = Driver::new(lane, context, connection.io, socket);
+    let end = poll_fn(|cx| driver.poll(cx)).await;
+    let written = Some(driver.written);
+    // A peer that hangs up on a connection it never answered, while it owes an answer, is no server at all.
+    let useless = driver.replies == 0 && lane.in_flight() > 0;
+    let (error, farewell, silent) = match end {
+        End::Outside => return None,
+        End::Drained => {
+            let moved = Error::not_sent(Kind::Moved, "the connection was drained");
+            lane.end_after(&moved, Farewell::Finish, written);
+            return None;
+        }
+        End::PeerClosed => {
+            let why = "Redis closed the connection".to_owned();
+            (Error::not_sent(Kind::Cut, why), Farewell::PeerGone, false)
+        }
+        End::Io(error) => {
+            let why = format!("the connection to Redis was lost: {error}");
+            (Error::not_sent(Kind::Cut, why), Farewell::PeerGone, false)
+        }
+        End::Protocol(error) => (Error::not_sent(Kind::Cut, error.to_string()), Farewell::Abort, false),
+        End::Silent => {
+            let limit = context.config.socket_timeout;
+            let why = format!("Redis owed a reply and sent nothing for {limit:?} (REDIS_SOCKET_TIMEOUT)");
+            (Error::not_sent(Kind::Cut, why), Farewell::Abort, true)
+        }
+    };
+    drop(driver);
+    if lane.has_ended() {
+        return None;
+    }
+    let lease = context.lane_lost(&error, silent || useless);
+    lane.end_after(&error, farewell, written);
+    lease
+}
