@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where Cenote reads the time. [`SystemClock`] is the default; tests pass one they move by hand.
+/// Where the fallback reads the time that its entries live by. [`SystemClock`] is the default; tests pass one that
+/// they move by hand.
 ///
-/// Deadlines of calls in flight are kept by the operating system's clock whatever is passed here, so that a
-/// driven clock can never make a call wait for ever.
+/// Limits of calls are kept by the operating system's clock whatever is passed, so that a driven clock can never
+/// make a call wait for ever.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// A reading that never goes back.
     fn now(&self) -> Instant;

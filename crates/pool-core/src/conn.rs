@@ -54,6 +54,9 @@ impl Conn {
     }
 
     /// The same connection with another limit for each call, of at most a year.
+    ///
+    /// A limit beyond the socket timeout gives more time to wait, connect and retry. A server that owes a reply
+    /// and sends nothing at all for the socket timeout is given up all the same.
     #[must_use]
     pub fn with_timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit.min(timer::LONGEST);
@@ -61,11 +64,11 @@ impl Conn {
     }
 
     async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
-        for cmd in payload.commands() {
-            command::check_shared(cmd)?;
-        }
         if self.shared.embedded {
             return self.execute_locally(payload);
+        }
+        for cmd in payload.commands() {
+            command::check_shared(cmd)?;
         }
         let handle = current_runtime()?;
         self.call_within(&handle, payload, self.timeout).await.map_err(|failure| failure.error)
@@ -101,7 +104,8 @@ impl Conn {
                 Kind::Timeout => return failed(answer::timed_out(payload, limit, &error)),
                 Kind::Moved if now < deadline => continue,
                 Kind::Moved => return failed(answer::timed_out(payload, limit, &error)),
-                Kind::Closed => return failed(error),
+                // Another attempt in this runtime would end in the same way.
+                Kind::Closed | Kind::Runtime => return failed(error),
                 _ => {}
             }
             let harmless = error.outcome() == Outcome::NotSent
@@ -142,10 +146,10 @@ impl Conn {
 
     /// Sends a command without waiting for its reply.
     fn send_only(&mut self, cmd: &Cmd) -> Result<(), Error> {
-        command::check_shared(cmd)?;
         if self.shared.embedded {
             return self.execute_locally(Payload::One(cmd)).map(drop);
         }
+        command::check_shared(cmd)?;
         let handle = current_runtime()?;
         let now = Instant::now();
         let deadline = Some(now + self.timeout);

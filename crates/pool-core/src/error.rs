@@ -83,6 +83,11 @@ impl Error {
         self.0.kind == Kind::Overloaded
     }
 
+    /// The command must not run where it was sent: on a shared connection, or without Redis.
+    pub fn is_refused(&self) -> bool {
+        self.0.kind == Kind::Refused
+    }
+
     /// The configuration is at fault, not the network.
     pub fn is_config(&self) -> bool {
         self.0.kind == Kind::Config

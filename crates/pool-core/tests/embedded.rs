@@ -36,7 +36,7 @@ async fn what_must_not_go_local_never_does() {
     let pool = Pool::embedded(FallbackLru::default());
     let mut conn = pool.conn();
     let error = pool.dedicated().await.unwrap_err();
-    assert!(error.to_string().contains("needs a Redis"), "{error}");
+    assert!(error.to_string().contains("need a Redis"), "{error}");
     let script = Script::new("return 1").invoke_async::<_, i64>(&mut conn).await.unwrap_err();
     let publish = conn.publish::<_, _, i64>("channel", "message").await.unwrap_err();
     let blocking = conn.blpop::<_, redis::Value>("list", 0.0).await.unwrap_err();

@@ -164,6 +164,15 @@ impl PoolConfig {
                 ));
             }
         }
+        for (setting, value, floor) in [
+            ("reconnect_max", self.reconnect_max, self.reconnect_min),
+            ("reconnect_max_long", self.reconnect_max_long, self.reconnect_max),
+        ] {
+            if value < floor {
+                let expected = format!("at least the {floor:?} that comes before it");
+                found.push(Problem::new(setting, format!("{value:?}"), expected));
+            }
+        }
         if self.required && !self.enabled {
             found.push(Problem::new("REDIS_REQUIRED", "true", "false while REDIS_ENABLED is false"));
         }

@@ -211,6 +211,12 @@ fn database(text: &str, shown: &str) -> Result<i64, Problem> {
 }
 
 fn decode(text: &str) -> Result<String, Problem> {
+    let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if text.split('%').skip(1).any(|rest| !is_escape(rest)) {
+        return Err(hidden(
+            "percent-encoded: a % in it is not followed by two hexadecimal digits".to_owned(),
+        ));
+    }
     percent_decode_str(text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)
@@ -250,6 +256,7 @@ mod tests {
             ("redis://hunter2/x@host", "percent-encoded"),
             ("redis://user:/hunter2@host", "percent-encoded"),
             ("redis://:hunter2@host/0?protocol=4", "resp3"),
+            ("redis://:hunter2%zz@host", "hexadecimal"),
             ("redis://:hunter2/slash@host:6379", "percent-encoded"),
             ("unix://hunter2/path", "three slashes"),
             ("hunter2", "no scheme"),

@@ -53,7 +53,7 @@ pub(super) async fn wait_for_place(
     if shared.embedded {
         return Err(Error::not_sent(
             Kind::Refused,
-            "an embedded pool has no connections to be exclusive: dedicated() needs a Redis",
+            "exclusive connections and transactions need a Redis, and this pool is embedded",
         ));
     }
     if shared.context.config.max_connections == 1 {

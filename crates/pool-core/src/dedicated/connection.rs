@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, RedisFuture, RedisResult, ToRedisArgs, Value};
+use redis::{Cmd, Pipeline, RedisFuture, RedisResult, Value};
 use tokio::runtime::Handle;
 
 use super::bench::Place;
@@ -76,9 +76,9 @@ impl Dedicated {
     }
 
     /// `WATCH` that needs no reset as long as [`unwatched`](Self::unwatched) follows.
-    pub(super) async fn watch<K: ToRedisArgs>(&mut self, keys: &[K]) -> RedisResult<()> {
+    pub(super) async fn watch(&mut self, watch: &Cmd) -> RedisResult<()> {
         let changed = self.lane.is_changed();
-        redis::cmd("WATCH").arg(keys).exec_async(self).await?;
+        watch.exec_async(self).await?;
         self.watching |= !changed;
         self.lane.set_changed(changed);
         Ok(())

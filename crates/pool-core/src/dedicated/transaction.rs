@@ -4,21 +4,20 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::{FromRedisValue, Pipeline, RedisResult, ToRedisArgs};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
 
 use super::checkout::check_out;
 use super::connection::Dedicated;
 use crate::error::{Error, Kind};
 use crate::pool::Shared;
 
-pub(crate) async fn transaction<K, T, F>(
+pub(crate) async fn transaction<T, F>(
     shared: Arc<Shared>,
     at: &'static Location<'static>,
-    keys: &[K],
+    watch: Option<Cmd>,
     mut decide: F,
 ) -> RedisResult<T>
 where
-    K: ToRedisArgs,
     T: FromRedisValue,
     F: AsyncFnMut(&mut Dedicated, &mut Pipeline) -> RedisResult<()>,
 {
@@ -27,8 +26,8 @@ where
     let mut conn = check_out(shared, at).await?;
     let mut rounds = 0u32;
     loop {
-        if !keys.is_empty() {
-            conn.watch(keys).await?;
+        if let Some(watch) = &watch {
+            conn.watch(watch).await?;
         }
         let mut pipeline = redis::pipe();
         pipeline.atomic();

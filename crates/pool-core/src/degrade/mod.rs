@@ -103,11 +103,11 @@ impl DegradableConn {
     }
 
     async fn run(&mut self, payload: Payload<'_>) -> Result<(Replies, Source, bool), Error> {
-        for cmd in payload.commands() {
-            command::check_shared(cmd)?;
-        }
         if self.shared.embedded {
             return Ok((self.conn.execute_locally(payload)?, Source::Fallback, false));
+        }
+        for cmd in payload.commands() {
+            command::check_shared(cmd)?;
         }
         let handle = current_runtime()?;
         loop {

@@ -43,6 +43,7 @@ impl PoolBuilder {
     #[must_use]
     pub fn config(mut self, config: PoolConfig) -> Self {
         self.config = config;
+        self.environment = None;
         self
     }
 
@@ -82,8 +83,26 @@ impl PoolBuilder {
         shared_connections: usize,
         /// How long a degradable connection waits for Redis before the fallback answers. Default 250 ms.
         degrade_after: Duration,
+        /// The same, until Redis was first heard of. Default 50 ms.
+        degrade_after_first: Duration,
+        /// Keys that the outage journal holds at most. Default 100,000.
+        journal_keys: usize,
+        /// Bytes of keys that the outage journal holds at most. Default 64 MiB.
+        journal_bytes: usize,
         /// How long [`Pool::close`] waits for what is in flight. Default 5 s.
         close_timeout: Duration,
+        /// Commands in flight on one shared connection; beyond it callers wait. Default 16,384.
+        window_commands: usize,
+        /// Bytes in flight on one shared connection; beyond it callers wait. Default 16 MiB.
+        window_bytes: usize,
+        /// Longest string accepted in a reply, in bytes. Default 512 MiB.
+        max_reply_bytes: usize,
+        /// First pause between attempts to reach Redis again. Default 50 ms.
+        reconnect_min: Duration,
+        /// Longest pause during the first five seconds of an outage. Default 240 ms.
+        reconnect_max: Duration,
+        /// Longest pause in an outage older than that. Default 900 ms.
+        reconnect_max_long: Duration,
     }
 
     /// Checks everything and makes the pool. No I/O happens, nothing is spawned, and no runtime is needed.

@@ -87,7 +87,7 @@ impl Pool {
 
     /// Connects now instead of at the first call. Any number of callers may start a pool; it dials once.
     ///
-    /// It returns within the connect timeout. When Redis is away and not required it returns the state
+    /// It returns within the connect timeout (and 0.2 s for what comes around it). When Redis is away and not required it returns the state
     /// [`Degraded`](State::Degraded), and the pool keeps trying by itself.
     ///
     /// # Errors
@@ -157,7 +157,14 @@ impl Pool {
     /// Watches `keys`, lets `decide` read and fill an atomic pipeline, and executes it; all of it again if a
     /// watched key was changed meanwhile, until the socket timeout has passed.
     ///
-    /// `decide` may run several times. It must not execute the pipeline itself.
+    /// `decide` may run several times. It must not execute the pipeline itself. Where the future must be `Send`
+    /// (in a spawned task, in a handler), make the closure `async move` and let it own what it uses: the compiler
+    /// cannot prove it for one that borrows.
+    ///
+    /// The limit is looked at between rounds; each command in a round has the socket timeout for itself.
+    ///
+    /// **Cancel safety.** Dropped before `EXEC` was sent, nothing was executed; dropped later, it may have been.
+    /// The connection is not handed on with keys still watched.
     ///
     /// # Errors
     ///
@@ -178,13 +185,19 @@ impl Pool {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn transaction<K, T, F>(&self, keys: &[K], decide: F) -> impl Future<Output = RedisResult<T>>
+    pub fn transaction<K, T, F>(
+        &self,
+        keys: &[K],
+        decide: F,
+    ) -> impl Future<Output = RedisResult<T>> + use<K, T, F>
     where
         K: ToRedisArgs,
         T: FromRedisValue,
         F: AsyncFnMut(&mut Dedicated, &mut Pipeline) -> RedisResult<()>,
     {
-        dedicated::transaction(self.shared.clone(), Location::caller(), keys, decide)
+        // Made now, so that the future does not borrow the keys.
+        let watch = (!keys.is_empty()).then(|| redis::cmd("WATCH").arg(keys).clone());
+        dedicated::transaction(self.shared.clone(), Location::caller(), watch, decide)
     }
 
     /// A dialled stream within the budget, which nobody has greeted.

@@ -25,6 +25,12 @@ pub enum State {
     Closed,
 }
 
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl State {
     /// The stage's name in lower case.
     pub fn name(&self) -> &'static str {

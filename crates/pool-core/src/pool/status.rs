@@ -33,7 +33,7 @@ pub struct Status {
     pub enabled: bool,
     /// Whether [`Pool::start`](crate::Pool::start) fails without it.
     pub required: bool,
-    /// Whether Redis was ever reached.
+    /// Whether the pool can serve or ever could: Redis was reached, or is not needed.
     pub initialized: bool,
     /// Where Redis is, without the password.
     pub url: String,
@@ -106,7 +106,7 @@ pub(crate) fn status(shared: &Shared) -> Status {
         server_role: greeting.role,
         degraded_since,
         last_error: seen.last_error.lock().clone(),
-        latency_ms: seen.latency().map(|latency| latency.as_secs_f64() * 1000.0),
+        latency_ms: seen.latency().map(|latency| latency.as_micros() as f64 / 1000.0),
         connections_max: config.max_connections,
         connections_in_use: used,
         connections_free: config.max_connections.saturating_sub(used),
