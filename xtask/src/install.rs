@@ -1,9 +1,9 @@
 //! What the tests need of the machine: found, or installed where that is allowed.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use crate::command::{Command, on_path};
 use crate::stages::not_run;
@@ -83,9 +83,31 @@ const MANAGERS: &[Manager] = &[
 
 impl Program {
     /// The one named by its variable, or the first on `PATH`.
-    pub(crate) fn find(&self) -> Option<PathBuf> {
-        let named = self.variable.and_then(env::var_os).map(PathBuf::from);
-        named.or_else(|| self.names.iter().find_map(|name| on_path(name)))
+    ///
+    /// # Errors
+    ///
+    /// The variable names something that cannot be run.
+    pub(crate) fn find(&self) -> Result<Option<PathBuf>> {
+        if let Some(variable) = self.variable
+            && let Some(named) = env::var_os(variable)
+        {
+            return self.named(variable, Path::new(&named)).map(Some);
+        }
+        Ok(self.names.iter().find_map(|name| on_path(name)))
+    }
+
+    fn named(&self, variable: &str, program: &Path) -> Result<PathBuf> {
+        // A bare name is looked up, as it is wherever it is run.
+        let is_bare = program.components().count() == 1;
+        let found = if is_bare { program.to_str().and_then(on_path) } else { Some(program.to_path_buf()) };
+        let Some(found) = found.filter(|file| is_executable(file)) else {
+            let what = self.what;
+            let program = program.display();
+            bail!(
+                "{variable} is {program:?}, which is not an executable file: name {what}, or unset {variable}"
+            );
+        };
+        Ok(found)
     }
 
     /// Makes sure that it is there.
@@ -94,7 +116,7 @@ impl Program {
     ///
     /// "Not run", with what to type, when it may not or cannot be installed.
     pub(crate) fn ensure(&self) -> Result<()> {
-        if let Some(program) = self.find() {
+        if let Some(program) = self.find()? {
             println!("{}: {}", self.what, program.display());
             return Ok(());
         }
@@ -106,19 +128,33 @@ impl Program {
             return Err(not_run(format!("no `{names}`; run: {}", self.by_hand(manager, "sudo "))));
         };
         println!("there is no `{names}` on PATH: installing {} with {}", self.what, manager.program);
-        if let Some(refresh) = manager.refresh
-            && let Err(error) = command(prefix, refresh).run()
-        {
+        let refreshed = manager.refresh.map_or(Ok(()), |refresh| command(prefix, refresh).run());
+        if let Err(error) = &refreshed {
             println!("{error}; going on");
         }
         let installed = command(prefix, &self.install_line(manager)).run();
-        if installed.is_err() || self.find().is_none() {
-            return Err(not_run(format!(
-                "the installation did not bring `{names}`; run: {}",
-                self.by_hand(manager, prefix)
-            )));
+        if installed.is_ok() && self.find()?.is_some() {
+            return self.ensure();
         }
-        self.ensure()
+        let steps = [refreshed, installed].into_iter().filter_map(Result::err);
+        let failed: Vec<_> = steps.map(|error| error.to_string()).collect();
+        Err(not_run(self.why_not_installed(manager, &failed)))
+    }
+
+    /// Which step went wrong, and what helps other than the same again.
+    fn why_not_installed(&self, manager: &Manager, failed: &[String]) -> String {
+        let names = self.names.join("` or `");
+        let manager = manager.program;
+        let why = if failed.is_empty() {
+            format!("{manager} ended well, and still there is no `{names}` on PATH")
+        } else {
+            format!("{} ({manager} says why above: often no network, or no such package)", failed.join("; "))
+        };
+        let variable = self.variable.map(|name| format!(", or name one in {name}")).unwrap_or_default();
+        format!(
+            "{why}. Mend that, or bring {} by other means so that `{names}` is on PATH{variable}",
+            self.what
+        )
     }
 
     fn install_line(&self, manager: &Manager) -> String {
@@ -150,6 +186,18 @@ fn rights(manager: &Manager) -> Option<&'static str> {
     }
 }
 
+#[cfg(unix)]
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_executable(file: &Path) -> bool {
+    file.is_file()
+}
+
 fn command(prefix: &str, line: &str) -> Command {
     let command = Command::line(&format!("{prefix}{line}"));
     if line.starts_with("apt-get") { command.env("DEBIAN_FRONTEND", "noninteractive") } else { command }
@@ -158,6 +206,7 @@ fn command(prefix: &str, line: &str) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace;
 
     #[test]
     fn the_command_to_type_is_complete() {
@@ -168,5 +217,28 @@ mod tests {
         );
         assert_eq!(hints[3], "brew install redis");
         assert!(BROWSER.by_hand(&MANAGERS[0], "").ends_with(" chromium"));
+    }
+
+    #[test]
+    fn a_failed_installation_says_which_step_failed_and_what_else_helps() {
+        let failed = ["failed: apt-get update".to_owned(), "failed: apt-get install -y x".to_owned()];
+        let text = SERVER.why_not_installed(&MANAGERS[0], &failed);
+        for part in [&failed[0], &failed[1], "network", "`redis-server` or `valkey-server`", "CENOTE_SERVER"]
+        {
+            assert!(text.contains(part), "{part} is missing from: {text}");
+        }
+        assert!(BROWSER.why_not_installed(&MANAGERS[0], &[]).contains("apt-get ended well"));
+    }
+
+    #[test]
+    fn a_variable_that_names_no_program_is_an_error_that_names_it() {
+        #[cfg(unix)]
+        assert!(SERVER.named("CENOTE_SERVER", Path::new("sh")).unwrap().is_absolute());
+        let wrong = workspace::root().join("no-such-server");
+        let error = SERVER.named("CENOTE_SERVER", &wrong).unwrap_err().to_string();
+        assert!(
+            error.starts_with("CENOTE_SERVER is ") && error.contains("not an executable file"),
+            "{error}"
+        );
     }
 }

@@ -24,13 +24,13 @@ const TASKS: &[Task] = &[
     Task {
         name: "demo",
         flags: "[--port N]",
-        about: "run the reference service, with a Redis of its own unless REDIS_URL is set",
+        about: "run the reference service on port N, $PORT or 3000, with a Redis of its own unless REDIS_URL is set",
         run: demo::run,
     },
     Task {
         name: "test",
         flags: "[--long]",
-        about: "run every test, in every combination of features that matters; --long adds the soaks",
+        about: "run every test, in every combination of features that matters; --long adds outages of 10 and 60 s",
         run: test::run,
     },
     Task { name: "lint", flags: "", about: "formatting, clippy, documentation, tidy", run: lint::run },
@@ -40,6 +40,10 @@ const TASKS: &[Task] = &[
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if asks_for_help(&args) {
+        println!("{}", Usage(String::new()));
+        return ExitCode::SUCCESS;
+    }
     let result = match args.split_first() {
         None => Err(usage("")),
         Some((name, rest)) => match TASKS.iter().find(|task| task.name == *name) {
@@ -54,6 +58,11 @@ fn main() -> ExitCode {
             if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// `help` as a task, or `--help` anywhere.
+fn asks_for_help(args: &[&str]) -> bool {
+    args.first() == Some(&"help") || args.iter().any(|arg| matches!(*arg, "--help" | "-h"))
 }
 
 /// A command line that was not understood.
@@ -74,7 +83,7 @@ impl fmt::Display for Usage {
             let call = format!("{} {}", task.name, task.flags);
             write!(f, "\n  {call:<18} {}", task.about)?;
         }
-        Ok(())
+        write!(f, "\n  {:<18} print this", "help")
     }
 }
 
@@ -83,4 +92,21 @@ impl std::error::Error for Usage {}
 /// For tasks that take no arguments.
 fn no_arguments(args: &[&str]) -> anyhow::Result<()> {
     args.first().map_or(Ok(()), |unknown| Err(usage(format!("`{unknown}` is not known here"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_is_given_wherever_it_is_asked_for() {
+        for args in [&["--help"][..], &["-h"], &["help"], &["demo", "--help"], &["test", "--long", "-h"]] {
+            assert!(asks_for_help(args), "{args:?}");
+        }
+        for args in [&[][..], &["demo"], &["demo", "--port", "1"]] {
+            assert!(!asks_for_help(args), "{args:?}");
+        }
+        let text = usage("").to_string();
+        assert!(TASKS.iter().all(|task| text.contains(task.name)), "{text}");
+    }
 }

@@ -14,12 +14,16 @@ use crate::{install, usage};
 const TIMED: &str = "timed_";
 const CORE: &str = "cenote-pool-core";
 
-/// Redis' own features change the types of some replies, and any dependency of an application can turn them on.
+/// Redis' own features change the types of some replies, and any dependency of an application can turn them on. The
+/// stage "tests" has those of the whole workspace, so each of these sets is held to [`REPLY_TESTS`] again.
 const REDIS_FEATURES: &[(&str, &[&str])] = &[
-    ("redis as we need it", &[]),
-    ("redis with its defaults", &["--features", "redis/default"]),
-    ("redis with big integers", &["--features", "redis/num-bigint"]),
+    ("replies: redis, core's features", &[]),
+    ("replies: redis, its defaults", &["--features", "redis/default"]),
+    ("replies: redis, big integers", &["--features", "redis/num-bigint"]),
 ];
+
+/// What depends on the types of replies: beside the codec's own tests the contract, scripts and scans, and refusals.
+const REPLY_TESTS: &[&str] = &["contract", "connections", "sharing"];
 
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let long = match args {
@@ -43,7 +47,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     stages.run("features", || feature_checks(&packages).iter().try_for_each(Command::run));
     for (name, flags) in REDIS_FEATURES {
         stages.run(name, || match packages.iter().find(|package| package.name == CORE) {
-            Some(core) => with_length(core_tests(core, flags)).run(),
+            Some(core) => with_length(reply_tests(core, flags)).run(),
             None => Err(not_run(format!("there is no {CORE}"))),
         });
     }
@@ -88,9 +92,10 @@ fn feature_checks(packages: &[Package]) -> Vec<Command> {
         .collect()
 }
 
-fn core_tests(core: &Package, flags: &[&str]) -> Command {
+fn reply_tests(core: &Package, flags: &[&str]) -> Command {
     let command = Command::line("cargo test --no-fail-fast -p").arg(&core.name);
-    command.args(flags.iter().copied()).arg("--lib").args(test_flags([core], false))
+    let tests = REPLY_TESTS.iter().flat_map(|name| ["--test", name]);
+    command.args(flags.iter().copied()).arg("--lib").args(tests)
 }
 
 #[cfg(test)]
@@ -143,6 +148,21 @@ mod tests {
                 "cargo check --quiet --no-default-features -p a --features y",
                 "cargo check --quiet --no-default-features -p b",
             ]
+        );
+    }
+
+    #[test]
+    fn each_feature_set_of_redis_runs_what_depends_on_replies() {
+        let core = workspace::packages().unwrap().into_iter().find(|package| package.name == CORE).unwrap();
+        assert_eq!(
+            reply_tests(&core, REDIS_FEATURES[1].1).to_string(),
+            "cargo test --no-fail-fast -p cenote-pool-core --features redis/default --lib --test contract \
+             --test connections --test sharing"
+        );
+        assert!(
+            REPLY_TESTS.iter().all(|name| core.tests.iter().any(|test| test == name)),
+            "{:?}",
+            core.tests
         );
     }
 

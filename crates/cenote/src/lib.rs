@@ -25,8 +25,8 @@
 //!
 //! | feature | adds | from |
 //! |---|---|---|
-//! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
-//! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis | `cenote-fallback-lru` |
+//! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
+//! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
 //! | `full` | all of the above | |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
@@ -35,8 +35,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{
-    Clock, CloseReport, ConfigError, Conn, Dedicated, Error, Fallback, Health, NotDegradable, Outcome, Pool,
-    PoolBuilder, PoolConfig, Problem, State, Status, SystemClock, redis,
+    Answer, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Fallback, Health,
+    JournalStatus, NotDegradable, Outcome, Pool, PoolBuilder, PoolConfig, Problem, Source, State, Status,
+    SystemClock, redis,
 };
 
 #[cfg(feature = "fallback-lru")]

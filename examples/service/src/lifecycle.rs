@@ -96,7 +96,7 @@ async fn start(pool: &Pool) -> Error {
         Err(error) => return error,
         Ok(State::Ready) => tracing::info!(target: "service", "start-up complete: Redis is ready"),
         Ok(State::Embedded) => {
-            tracing::info!(target: "service", "start-up complete: without Redis, by choice");
+            tracing::info!(target: "service", "start-up complete: without Redis, this process's memory answers");
         }
         Ok(state) => tracing::warn!(
             target: "service",

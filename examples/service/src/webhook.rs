@@ -57,7 +57,8 @@ pub(crate) async fn stripe(
     let event = Event::read(body)?;
     if pool.state() == cenote::State::Embedded {
         return Err(unavailable(
-            "This service runs without Redis (REDIS_ENABLED=false), and a webhook needs it.",
+            "This service runs without Redis, and a webhook needs it: a claim in the memory of one process protects \
+             nothing in another.",
         ));
     }
     let mut conn = pool.conn().with_timeout(PATIENCE);

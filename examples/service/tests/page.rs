@@ -71,6 +71,8 @@ async fn a_browser_shows_the_state_in_words() {
     assert_shows(&page, "meaning", "Redis answers.");
     assert_shows(&page, "url", &server.url());
     assert_shows(&page, "connections-text", "of 20 in use");
+    assert_shows(&page, "flags-hint", "Cached in Redis");
+    assert!(!page.contains(" hidden=\"\""), "{page}");
 
     let away = Service::start(pool(format!("redis://ada:hunter2@{}/0", dead_port())).build().unwrap()).await;
     away.wait_for("degraded").await;
@@ -92,6 +94,11 @@ async fn a_browser_shows_the_state_in_words() {
     let embedded = Service::start(Pool::embedded(FallbackLru::default())).await;
     let page = chromium.show(embedded.addr);
     assert_shows(&page, "state", "embedded");
+    assert_shows(&page, "meaning", "this process's memory answers");
+    assert_shows(&page, "flags-hint", "in this process's memory");
+    assert_shows(&page, "webhook-hint", "refused without Redis");
+    let needing = INDEX_HTML.matches("data-needs-redis").count();
+    assert_eq!((needing, page.matches("data-needs-redis=\"\" hidden").count()), (7, 7), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

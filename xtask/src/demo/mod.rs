@@ -3,6 +3,8 @@
 mod children;
 mod redis;
 
+use std::env;
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command as Process, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -23,7 +25,13 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let port = parse(args)?.map_or_else(default_port, wanted_port)?;
+    let port = match parse(args)? {
+        Some(port) => wanted_port(port, "--port")?,
+        None => match port_of(env::var_os("PORT"))? {
+            Some(port) => wanted_port(port, "PORT")?,
+            None => free_port()?,
+        },
+    };
     let stopped = on_stop()?;
     let program = build()?;
     if stopped.try_recv().is_ok() {
@@ -34,18 +42,20 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     println!("{}", redis.description());
     let mut service = Process::new(&program);
     service.env("PORT", port.to_string()).envs(redis.environment()).stdin(Stdio::null());
-    println!("$ PORT={port} {program}");
+    let variables: String =
+        redis.environment().iter().map(|(name, value)| format!("{name}={value} ")).collect();
+    println!("$ PORT={port} {variables}{program}");
     let mut service = Child::spawn(service).with_context(|| program.clone())?;
     let _guard = OrphanGuard::new(&[service.id()], None);
 
-    let exit = serve(&mut service, port, &stopped);
+    let exit = serve(&mut service, port, &redis, &stopped);
     service.stop(STOP_LIMIT);
     exit
 }
 
 /// Prints the address once it answers, and returns at the first signal, or with an error when the service ends by
 /// itself.
-fn serve(service: &mut Child, port: u16, stopped: &Receiver<()>) -> Result<()> {
+fn serve(service: &mut Child, port: u16, redis: &Backend, stopped: &Receiver<()>) -> Result<()> {
     let give_up = Instant::now() + START_LIMIT;
     let mut announced = false;
     loop {
@@ -58,6 +68,9 @@ fn serve(service: &mut Child, port: u16, stopped: &Receiver<()>) -> Result<()> {
         }
         if !announced && answers(port) {
             println!("Open http://127.0.0.1:{port}/ (Ctrl-C ends it)");
+            if let Some(hint) = redis.outage_hint() {
+                println!("{hint}");
+            }
             announced = true;
         }
         if !announced && Instant::now() > give_up {
@@ -77,10 +90,10 @@ enum Backend {
 
 impl Backend {
     fn choose() -> Result<Self> {
-        if std::env::var("REDIS_ENABLED").is_ok_and(|text| is_off(&text)) {
+        if env::var("REDIS_ENABLED").is_ok_and(|text| is_off(&text)) {
             return Ok(Self::Embedded("REDIS_ENABLED says so"));
         }
-        if std::env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty()) {
+        if env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty()) {
             return Ok(Self::Given);
         }
         let missing = Self::Embedded("neither redis-server nor valkey-server is on PATH");
@@ -96,6 +109,16 @@ impl Backend {
         }
     }
 
+    /// How to watch an outage.
+    fn outage_hint(&self) -> Option<String> {
+        let Self::Private(redis) = self else { return None };
+        let id = redis.id();
+        cfg!(unix).then(|| {
+            format!("To watch an outage, freeze its Redis: kill -STOP {id}\nand thaw it again:              kill -CONT {id}")
+        })
+    }
+
+    /// What the service is told beside what it inherits; all of it may be printed.
     fn environment(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Given => Vec::new(),
@@ -113,27 +136,43 @@ fn is_off(text: &str) -> bool {
 fn parse(args: &[&str]) -> Result<Option<u16>> {
     let port = match args {
         [] => return Ok(None),
+        ["--port"] => return Err(usage("--port needs a number, such as --port 8080")),
         ["--port", port] => port,
         [flag] if flag.starts_with("--port=") => &flag["--port=".len()..],
         _ => return Err(usage(format!("`demo {}` is not known", args.join(" ")))),
     };
     match port.parse() {
         Ok(port @ 1..) => Ok(Some(port)),
-        _ => Err(usage(format!("`{port}` is not a port"))),
+        _ => Err(usage(format!("--port needs a number from 1 to 65535, and `{port}` is none"))),
     }
 }
 
-fn wanted_port(port: u16) -> Result<u16> {
-    if is_free(port) { Ok(port) } else { bail!("port {port} is taken") }
+/// The variable `PORT`, if set. 0 lets the system choose, as for the service.
+fn port_of(variable: Option<OsString>) -> Result<Option<u16>> {
+    let Some(value) = variable.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let port = value.to_str().and_then(|text| text.trim().parse().ok());
+    port.map(Some).with_context(|| format!("PORT is {value:?}, but must be a whole number from 0 to 65535"))
 }
 
-fn default_port() -> Result<u16> {
+fn wanted_port(port: u16, who: &str) -> Result<u16> {
+    match port {
+        0 => any_port(),
+        port if is_free(port) => Ok(port),
+        port => bail!("port {port}, of {who}, is taken: choose another with --port N"),
+    }
+}
+
+fn free_port() -> Result<u16> {
     if is_free(DEFAULT_PORT) {
         return Ok(DEFAULT_PORT);
     }
-    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-    println!("port {DEFAULT_PORT} is taken, so this is on {other}; --port chooses");
+    let other = any_port()?;
+    println!("port {DEFAULT_PORT} is taken, so this is on {other}; --port or PORT chooses");
     Ok(other)
+}
+
+fn any_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn is_free(port: u16) -> bool {
@@ -185,13 +224,25 @@ mod tests {
         {
             assert!(parse(bad).unwrap_err().is::<Usage>(), "{bad:?}");
         }
+        assert!(parse(&["--port"]).unwrap_err().to_string().starts_with("--port needs a number"));
+    }
+
+    #[test]
+    fn the_variable_is_read_or_refused_by_name() {
+        assert_eq!(port_of(None).unwrap(), None);
+        assert_eq!(port_of(Some("".into())).unwrap(), None);
+        assert_eq!(port_of(Some("8080".into())).unwrap(), Some(8080));
+        let error = port_of(Some("http".into())).unwrap_err().to_string();
+        assert!(error.starts_with("PORT is \"http\""), "{error}");
+        assert_ne!(wanted_port(0, "PORT").unwrap(), 0);
     }
 
     #[test]
     fn a_port_that_is_taken_is_an_error_only_when_it_was_asked_for() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
-        assert!(wanted_port(port).is_err());
-        assert!(default_port().is_ok());
+        let error = wanted_port(port, "PORT").unwrap_err().to_string();
+        assert!(error.contains("of PORT, is taken"), "{error}");
+        assert!(free_port().is_ok());
     }
 }

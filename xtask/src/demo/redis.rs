@@ -23,14 +23,14 @@ pub(super) struct PrivateRedis {
     port: u16,
     // Dropped in this order: the guard must not outlive what it guards.
     _guard: OrphanGuard,
-    _server: Child,
+    server: Child,
     _directory: Directory,
 }
 
 impl PrivateRedis {
     /// `None` when no server is installed.
     pub(super) fn start() -> Result<Option<Self>> {
-        let Some(program) = install::SERVER.find() else { return Ok(None) };
+        let Some(program) = install::SERVER.find()? else { return Ok(None) };
         for port in PORTS.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).take(5) {
             if let Some(started) = Self::start_on(port, &program)? {
                 return Ok(Some(started));
@@ -41,6 +41,11 @@ impl PrivateRedis {
 
     pub(super) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// The server's process.
+    pub(super) fn id(&self) -> u32 {
+        self.server.id()
     }
 
     /// `None` when another program got the port first.
@@ -72,7 +77,7 @@ impl PrivateRedis {
                 return Ok(None);
             }
             if answers(port) {
-                return Ok(Some(Self { port, _guard: guard, _server: server, _directory: directory }));
+                return Ok(Some(Self { port, _guard: guard, server, _directory: directory }));
             }
             thread::sleep(Duration::from_millis(10));
         }

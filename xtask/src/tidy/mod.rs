@@ -44,7 +44,10 @@ pub(crate) fn check() -> Result<()> {
         println!("{finding}");
     }
     match findings.len() {
-        0 => Ok(()),
+        0 => {
+            println!("tidy: every rule is kept");
+            Ok(())
+        }
         1 => bail!("1 thing is not tidy"),
         count => bail!("{count} things are not tidy"),
     }

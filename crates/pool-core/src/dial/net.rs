@@ -75,3 +75,71 @@ async fn unix(path: &std::path::Path) -> io::Result<Dialled> {
 async fn unix(_: &std::path::Path) -> io::Result<Dialled> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this platform has no Unix sockets"))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::transport::Io;
+
+    const UNACKNOWLEDGED: Duration = Duration::from_millis(300);
+
+    /// Our end as the pool has it, and the server's as the system gives it.
+    async fn dialled() -> (Box<dyn Io>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::parse(&format!("redis://{}", listener.local_addr().unwrap())).unwrap();
+        let network = Network { unacknowledged: UNACKNOWLEDGED };
+        let ours = network.dial(&target, Duration::from_secs(5)).await.unwrap();
+        (ours.io, listener.accept().unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_small_write_does_not_wait_for_the_acknowledgement_of_the_one_before() {
+        let (mut ours, mut theirs) = dialled().await;
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            // A conversation, in which the system delays what it acknowledges by 40 ms.
+            theirs.write_all(b"?").unwrap();
+            SockRef::from(&theirs).set_tcp_quickack(false).unwrap();
+            ours.write_all(b"a").await.unwrap();
+            ours.write_all(b"b").await.unwrap();
+            let began = Instant::now();
+            theirs.read_exact(&mut [0; 2]).unwrap();
+            waits.push(began.elapsed());
+        }
+        waits.sort_unstable();
+        assert!(waits[5] < Duration::from_millis(20), "{waits:?}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_more_is_given_up_by_the_system() {
+        let (mut ours, theirs) = dialled().await;
+        let flood = vec![0; 64 << 20];
+        let began = Instant::now();
+        let error = timer::within(Duration::from_secs(10), ours.write_all(&flood)).await;
+        let error = error.expect("it ends by itself").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(began.elapsed() >= UNACKNOWLEDGED);
+        drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_is_asked_after_15_s_whether_it_is_still_there() {
+        let (_ours, theirs) = dialled().await;
+        let (ours, theirs) = (theirs.peer_addr().unwrap().port(), theirs.local_addr().unwrap().port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|fields| {
+            fields[1].ends_with(&format!(":{ours:04X}")) && fields[2].ends_with(&format!(":{theirs:04X}"))
+        });
+        let timer = fields.expect("our connection")[5].to_owned();
+        // The timer for asking, and when it is due, in hundredths of a second.
+        let due = timer.strip_prefix("02:").unwrap_or_else(|| panic!("no such timer: {timer}"));
+        let due = u64::from_str_radix(due, 16).unwrap();
+        assert!((1_000..=1_600).contains(&due), "due in {due} hundredths of a second");
+    }
+}

@@ -335,3 +335,79 @@ async fn a_plain_pipeline_runs_with_its_first_command_and_an_atomic_one_with_its
     without_its_exec.atomic();
     assert_eq!(outcome_of_a_batch_cut_short(&without_its_exec).await, Outcome::NotSent);
 }
+
+/// A peer that always has more to be read, as fast as it is asked, until it has sent one long reply.
+struct Flood {
+    left: Arc<std::sync::atomic::AtomicUsize>,
+    begun: bool,
+}
+
+impl tokio::io::AsyncRead for Flood {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let left = self.left.load(std::sync::atomic::Ordering::SeqCst);
+        if !std::mem::replace(&mut self.begun, true) {
+            buf.put_slice(format!("${left}\r\n").as_bytes());
+            return std::task::Poll::Ready(Ok(()));
+        }
+        if left == 0 {
+            return std::task::Poll::Pending;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+        let count = left.min(1_000);
+        buf.put_slice(&vec![b'x'; count]);
+        self.left.store(left - count, std::sync::atomic::Ordering::SeqCst);
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Flood {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn limits_are_kept_while_the_peer_has_ever_more_to_be_read() {
+    let context = Arc::new(Context::new(PoolConfig::default(), Target::nowhere()));
+    let lane = Lane::new(tokio::runtime::Handle::current().id(), Use::Shared, context.window());
+    // Ten thousand reads of a tenth of a millisecond: a second at least.
+    let left = Arc::new(std::sync::atomic::AtomicUsize::new(10_000_000));
+    let now = Instant::now();
+    let echo = redis::cmd("ECHO");
+    let _long = lane.submit(Payload::One(&echo), Some(now + LONG), now).unwrap();
+    let short = lane.submit(Payload::One(&echo), Some(now + Duration::from_millis(20)), now).unwrap();
+    let held = Held::new(context.budget.clone(), context.budget.try_acquire().expect("a fresh budget"));
+    let io = Box::new(Flood { left: left.clone(), begun: false });
+    let connection = Connection { io, held, greeting: Greeting::default() };
+    let driver = tokio::spawn({
+        let (lane, context) = (lane.clone(), context.clone());
+        async move { serve(&lane, &context, connection).await }
+    });
+    let error = short.await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+    let left = left.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(left > 5_000_000, "its time was up long before the long reply was there: {left} bytes were left");
+    driver.abort();
+}

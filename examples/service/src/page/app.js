@@ -11,7 +11,7 @@ const MEANING = {
   connecting: "The first connection is being made. Calls wait for it, within their limit.",
   ready: "Redis answers. Callers get its replies.",
   degraded: "Redis does not answer. Calls that need it fail at once, the others go on without it, and the pool keeps trying.",
-  embedded: "There is no Redis, by choice. The memory of this process answers, and what needs Redis is refused.",
+  embedded: "There is no Redis: this process's memory answers. What needs Redis is refused.",
   closed: "The pool was closed for good: the service is stopping.",
 };
 
@@ -64,20 +64,27 @@ function showStatus(status) {
   meter.hidden = !status.enabled;
   write("connections-text", status.enabled ? `${used} of ${max} in use` : "none: there is no Redis");
 
+  for (const element of document.querySelectorAll("[data-needs-redis]")) element.hidden = !status.enabled;
+  write("flags-hint", status.enabled
+    ? "Cached in Redis for five minutes; computed when Redis does not answer within 50 ms."
+    : "Cached in this process's memory for five minutes.");
+  write("webhook-hint", status.enabled
+    ? "A webhook is handled once per event, never without Redis."
+    : "Webhooks are refused without Redis: a claim in this process's memory protects nothing in another process.");
+
   write("url", status.enabled ? status.url : "none");
   write("server", status.server_version
     ? `version ${status.server_version}, ${status.server_role ?? "role unknown"}`
-    : status.enabled ? "not reached yet" : "none");
+    : "not reached yet");
   const since = status.degraded_since === null ? shownSince : status.degraded_since * 1000;
   write("since-title", status.degraded_since === null ? "In this state, as seen here" : "In this state");
   write("since", `since ${clock(new Date(since))} (${ago(since)})`);
-  const none = status.enabled ? "none yet" : "none";
-  write("required", !status.enabled ? none : status.required ? "yes: not ready without Redis" : "no: serves without Redis");
-  write("latency", status.latency_ms === null ? none : `${status.latency_ms.toFixed(2)} ms`);
-  write("breaker", !status.enabled ? none : status.breaker === "open" ? "open: calls fail at once" : "closed: calls go through");
+  write("required", status.required ? "yes: not ready without Redis" : "no: serves without Redis");
+  write("latency", status.latency_ms === null ? "none yet" : `${status.latency_ms.toFixed(2)} ms`);
+  write("breaker", status.breaker === "open" ? "open: calls fail at once" : "closed: calls go through");
   write("in-flight", String(status.in_flight));
   write("dedicated", String(status.dedicated_in_use));
-  write("reconnects", status.enabled ? `${status.reconnects} (${status.dials} attempts in all)` : none);
+  write("reconnects", `${status.reconnects} (${status.dials} attempts in all)`);
   write("fallback", status.fallback_entries === null ? "no fallback" : String(status.fallback_entries));
   const over = status.last_error !== null && status.state === "ready";
   write("last-error-title", over ? "Last error (over)" : "Last error");

@@ -174,7 +174,7 @@ async fn a_body_that_is_no_event_is_400_and_says_what_would_be_right() {
 async fn an_embedded_pool_refuses_webhooks_since_its_claim_would_protect_nothing() {
     let service = Service::start(Pool::embedded(FallbackLru::default())).await;
     let refused = service.post(PATH, &event("evt_1")).await;
-    assert_problem(&refused, 503, "REDIS_ENABLED=false");
+    assert_problem(&refused, 503, "runs without Redis");
     assert_eq!(refused.header("retry-after"), None);
     assert_eq!(service.get("/health/ready").await.json()["fallback_entries"], 0);
 }
