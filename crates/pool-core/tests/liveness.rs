@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::{Error, Pool, State};
-use cenote_testkit::{Server, eventually, eventually_async, within};
+use cenote_testkit::{Answer, Canned, Server, eventually, eventually_async, within};
 use redis::AsyncCommands;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -96,6 +96,31 @@ async fn a_server_without_hello_is_greeted_over_resp2() {
     drop(held);
     let mut held = pool.dedicated().await.unwrap();
     assert_eq!(held.hget::<_, _, String>("h", "f").await.unwrap(), "v", "database 0 again");
+}
+
+#[tokio::test]
+async fn a_server_that_loads_its_data_is_waited_for_on_the_same_connection() {
+    const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
+    let loading = Canned::answering(|turn, _| {
+        Answer::Send(match turn {
+            0 => format!("%1\r\n+version\r\n+7.0.0\r\n{LOADING}$-1\r\n$-1\r\n").into_bytes(),
+            1..=5 => LOADING.into(),
+            _ => b"+PONG\r\n".to_vec(),
+        })
+    });
+    let pool = Pool::builder().url(loading.url()).required(true).build().unwrap();
+    assert_eq!(within(SOON, pool.start()).await.unwrap(), State::Ready);
+    assert_eq!(loading.accepted(), 1);
+
+    let never = Canned::answering(|turn, _| {
+        let greeting = if turn == 0 { "%1\r\n+version\r\n+7.0.0\r\n" } else { "" };
+        let rest = if turn == 0 { "$-1\r\n$-1\r\n" } else { "" };
+        Answer::Send(format!("{greeting}{LOADING}{rest}").into_bytes())
+    });
+    let limit = Duration::from_millis(200);
+    let pool = Pool::builder().url(never.url()).required(true).connect_timeout(limit).build().unwrap();
+    let error = within(SOON, pool.start()).await.unwrap_err();
+    assert!(error.to_string().contains("LOADING"), "{error}");
 }
 
 #[tokio::test]

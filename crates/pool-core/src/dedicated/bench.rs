@@ -147,7 +147,10 @@ impl Bench {
             let held = holder.since.elapsed().as_secs_f64();
             text.push_str(&format!(", {held:.3} s by {}", holder.at));
         }
-        text.push_str(&format!("; others waiting: {}", state.queue.len()));
+        text.push_str(&format!(
+            "; others waiting: {}",
+            state.queue.iter().filter(|waiting| !waiting.grant.is_closed()).count()
+        ));
         text
     }
 

@@ -1,6 +1,7 @@
 //! The greeting: who we are, which protocol and database, and whether the server serves.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, ProtocolVersion, RedisError, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,6 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Io;
 use crate::codec::{Decoder, Limits};
 use crate::config::Target;
+use crate::timer;
+
+/// How often a server that loads its data is asked whether it serves.
+const LOADING_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the server said of itself.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +43,15 @@ pub(crate) enum Refusal {
 ///
 /// `INFO` tells the server's identity. It is not needed to be served: a user that may not ask it is let in all
 /// the same.
-pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) -> Result<Greeting, Refusal> {
+///
+/// A server that is still loading is asked again on the same connection until `deadline`: it will serve soon, and
+/// dialling it anew would only be slower to notice.
+pub(crate) async fn greet(
+    io: &mut dyn Io,
+    target: &Target,
+    max_reply: usize,
+    deadline: Instant,
+) -> Result<Greeting, Refusal> {
     let decoder = Decoder::new(Limits { bulk: max_reply.min(64 << 20), ..Limits::default() });
     let mut talk = Talk { io, decoder, arrived: VecDeque::new() };
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
@@ -49,7 +62,7 @@ pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) ->
     let identity = read_identity(replies.split_off(replies.len() - 2));
     match replies.remove(0).extract_error() {
         Ok(reply) => {
-            let_in(replies)?;
+            talk.wait_to_be_let_in(replies, deadline).await?;
             Ok(Greeting { resp3: !resp2_wanted, identity, ..read_hello(reply) })
         }
         Err(error) if speaks_no_hello(&error) => {
@@ -59,7 +72,7 @@ pub(crate) async fn greet(io: &mut dyn Io, target: &Target, max_reply: usize) ->
             commands.extend(who_are_you());
             let mut replies = talk.ask(&commands).await?;
             let identity = read_identity(replies.split_off(replies.len() - 2));
-            let_in(replies)?;
+            talk.wait_to_be_let_in(replies, deadline).await?;
             Ok(Greeting { identity, ..Greeting::default() })
         }
         Err(error) => Err(Refusal::Said(error)),
@@ -164,6 +177,20 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
+    async fn wait_to_be_let_in(&mut self, mut replies: Vec<Value>, deadline: Instant) -> Result<(), Refusal> {
+        loop {
+            match let_in(replies) {
+                Err(Refusal::Said(error))
+                    if error.code() == Some("LOADING") && Instant::now() + LOADING_PAUSE < deadline =>
+                {
+                    timer::sleep(LOADING_PAUSE).await;
+                    replies = self.ask(&[redis::cmd("PING")]).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     async fn ask(&mut self, commands: &[Cmd]) -> Result<Vec<Value>, Refusal> {
         let mut bytes = Vec::new();
         for command in commands {

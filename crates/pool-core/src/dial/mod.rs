@@ -50,7 +50,7 @@ pub(crate) async fn dial(
     let began = Instant::now();
     let (mut io, berth) = open(connector, target, held, limit).await?;
     let left = limit.time.saturating_sub(began.elapsed());
-    match timer::within(left, greet::greet(&mut *io, target, max_reply)).await {
+    match timer::within(left, greet::greet(&mut *io, target, max_reply, began + limit.time)).await {
         Some(Ok(greeting)) => {
             let held = berth.take().ok_or_else(|| given_up(target))?;
             Ok(Connection { io, held, greeting })
