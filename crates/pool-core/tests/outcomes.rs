@@ -96,16 +96,12 @@ async fn a_lost_login_makes_a_new_connection_and_no_more_than_one_a_second() {
 
 #[tokio::test]
 async fn a_reply_longer_than_was_allowed_is_refused() {
-    let canned = Canned::answering(|turn, bytes| {
-        let long = String::from_utf8_lossy(bytes).contains("long");
-        Answer::Send(match (turn, long) {
-            (0, _) => GREETING.to_vec(),
-            (_, true) => format!("$200\r\n{}\r\n", "x".repeat(200)).into_bytes(),
-            (_, false) => format!("$100\r\n{}\r\n", "x".repeat(100)).into_bytes(),
-        })
-    });
+    let server = Server::start();
+    for (key, length) in [("short", 100), ("long", 200)] {
+        server.observer().command(&["SET", key, &"x".repeat(length)]).unwrap();
+    }
     let mut config = PoolConfig::default();
-    config.url = canned.url();
+    config.url = server.url();
     config.max_reply_bytes = 100;
     config.max_retries = 0;
     let pool = Pool::builder().config(config).build().unwrap();
@@ -120,7 +116,7 @@ async fn a_reply_longer_than_was_allowed_is_refused() {
 async fn a_user_that_may_not_even_ping_is_served() {
     let server = Server::builder().arg("user", "app on >pw ~* +@read +@write").start();
     let url = format!("redis://app:pw@{}/0", server.addr());
-    let pool = Pool::builder().url(url).build().unwrap();
+    let pool = Pool::builder().url(url).required(true).build().unwrap();
     assert_eq!(within(SOON, pool.start()).await.unwrap(), State::Ready);
     let () = pool.conn().set("k", 1).await.unwrap();
     let mut held = pool.dedicated().await.unwrap();

@@ -232,7 +232,7 @@ async fn a_peer_that_greets_and_hangs_up_on_the_first_command_is_dialled_fewer_t
 {
     let canned =
         Canned::answering(|turn, _| if turn == 0 { Answer::Send(GREETING.to_vec()) } else { Answer::Close });
-    let pool = Pool::builder().url(canned.url()).shared_connections(1).build().unwrap();
+    let pool = Pool::builder().url(canned.url()).shared_connections(4).build().unwrap();
     let began = Instant::now();
     let callers: Vec<_> = (0..4)
         .map(|_| {

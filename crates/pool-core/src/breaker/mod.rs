@@ -94,6 +94,11 @@ impl Breaker {
         self.gate.load(Ordering::Acquire) == OPEN
     }
 
+    /// No command was answered since the last failure.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.unproven.load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_shut(&self) -> bool {
         self.gate.load(Ordering::Acquire) == SHUT
     }

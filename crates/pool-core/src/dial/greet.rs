@@ -52,7 +52,7 @@ pub(crate) async fn greet(
     max_reply: usize,
     deadline: Instant,
 ) -> Result<Greeting, Refusal> {
-    let decoder = Decoder::new(Limits { bulk: max_reply.min(64 << 20), ..Limits::default() });
+    let decoder = Decoder::new(Limits { bulk: max_reply.clamp(64 << 10, 64 << 20), ..Limits::default() });
     let mut talk = Talk { io, decoder, arrived: VecDeque::new() };
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
     let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];

@@ -7,6 +7,8 @@ mod backlog;
 mod driver;
 mod handle;
 mod machine;
+#[cfg(test)]
+mod model;
 mod set;
 mod slot;
 mod task;

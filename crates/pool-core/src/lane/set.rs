@@ -68,8 +68,10 @@ impl Sets {
         let now = Instant::now();
         let other = set.lanes.iter().flatten().find(|lane| lane.accepts());
         if let Some(other) = other {
+            // Until a command was answered again, one lane is enough to find out what the others would.
+            let unproven = context.breaker.is_unproven();
             let paused = set.paused_until.is_some_and(|until| now < until) || set.is_refused(now);
-            if paused || context.budget.used() >= context.budget.max() {
+            if unproven || paused || context.budget.used() >= context.budget.max() {
                 return Ok(other.clone());
             }
         } else if let Some(refused) = set.refused.as_ref().filter(|refused| now < refused.until) {

@@ -8,8 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 
 use super::handle::{Lane, Use};
-use super::machine::{Filled, Machine, Window};
-use super::slot::{Answer, Reply, Slot};
+use super::machine::Window;
+use super::slot::{Answer, Reply};
 use super::task::serve;
 use crate::breaker::Lease;
 use crate::budget::{Held, Tenant};
@@ -238,79 +238,6 @@ async fn a_draining_lane_finishes_what_is_in_flight_and_takes_no_more() {
     assert!(bench.lane.has_ended());
 }
 
-/// Random submissions, deliveries, expiries and drops against the one rule: replies come in the order of the
-/// calls, each to its own caller.
-#[test]
-fn whatever_happens_to_callers_replies_keep_to_their_own() {
-    let seed = cenote_testkit::seed();
-    let mut random = seed;
-    let mut next = move |below: u64| {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random % below
-    };
-    let start = Instant::now();
-    let mut machine = Machine::new(Window { commands: 8, bytes: 400 }, start);
-    machine.open(start);
-    let (mut waiting, mut output, mut on_the_wire) = (Vec::new(), Vec::new(), Vec::new());
-    let mut answered = 0;
-    for step in 0..200_000u64 {
-        let now = start + Duration::from_micros(step);
-        match next(10) {
-            0..=4 => {
-                let mut cmd = redis::cmd("ECHO");
-                cmd.arg(step);
-                let (slot, reply) = Slot::new();
-                let deadline = now + Duration::from_micros(next(200));
-                machine.submit(Payload::One(&cmd), Some(slot), Some(deadline), now).unwrap();
-                waiting.push((step, reply));
-            }
-            5..=7 => {
-                // The wire: what goes out comes back, some of it now.
-                machine.take_output(&mut output);
-                let text = String::from_utf8(std::mem::take(&mut output)).unwrap();
-                on_the_wire.extend(text.split("\r\n").skip(4).step_by(5).map(str::to_owned));
-                let count = next(on_the_wire.len() as u64 + 1) as usize;
-                let mut values: Vec<Value> = on_the_wire
-                    .drain(..count)
-                    .map(|payload| Value::BulkString(payload.into_bytes()))
-                    .collect();
-                let mut filled = Filled::new();
-                machine.deliver(&mut values, &mut filled, now).unwrap();
-                for (slot, answer) in filled {
-                    slot.fill(answer);
-                }
-            }
-            8 => {
-                let mut filled = Filled::new();
-                machine.expire(now, &mut filled);
-                for (slot, answer) in filled {
-                    slot.fill(answer);
-                }
-            }
-            _ if waiting.is_empty() => {}
-            _ => drop(waiting.swap_remove(next(waiting.len() as u64) as usize)),
-        }
-        waiting.retain_mut(|(payload, reply)| {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match std::pin::Pin::new(reply).poll(&mut cx) {
-                std::task::Poll::Pending => true,
-                std::task::Poll::Ready(Ok(answer)) => {
-                    assert_eq!(text(Ok(answer)), payload.to_string(), "seed {seed}");
-                    answered += 1;
-                    false
-                }
-                std::task::Poll::Ready(Err(error)) => {
-                    assert_eq!(error.kind(), Kind::Timeout, "seed {seed}");
-                    false
-                }
-            }
-        });
-    }
-    assert!(answered > 10_000, "{answered} answered");
-}
-
 /// Fills a pipe of 64 bytes, has the peer read 40 and hang up; returns what the batch is told.
 async fn outcome_of_a_batch_cut_short(pipeline: &redis::Pipeline) -> Outcome {
     let mut bench = bench(PoolConfig::default(), 64);
@@ -410,4 +337,44 @@ async fn limits_are_kept_while_the_peer_has_ever_more_to_be_read() {
     let left = left.load(std::sync::atomic::Ordering::SeqCst);
     assert!(left > 5_000_000, "its time was up long before the long reply was there: {left} bytes were left");
     driver.abort();
+}
+
+/// A log that takes so long to say that Redis is away that Redis answers meanwhile.
+struct SlowLog(Arc<Context>, Arc<std::sync::atomic::AtomicUsize>);
+
+impl tracing::Subscriber for SlowLog {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if *event.metadata().level() == tracing::Level::WARN {
+            self.0.reply_seen(Instant::now());
+            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn the_state_does_not_stay_degraded_when_a_reply_came_while_the_outage_was_logged() {
+    let context = Arc::new(Context::new(PoolConfig::default(), Target::nowhere()));
+    let log = SlowLog(context.clone(), Arc::default());
+    let warned = log.1.clone();
+    let lost = Error::not_sent(Kind::Cut, "a connection was lost before it was ever answered");
+    let lease = tracing::subscriber::with_default(log, || context.lane_lost(&lost, true));
+    assert!(lease.is_some() && warned.load(std::sync::atomic::Ordering::SeqCst) == 1, "an outage was logged");
+    assert!(!context.breaker.is_open());
+    assert_eq!(*context.state.borrow(), crate::pool::State::Ready);
 }

@@ -107,7 +107,8 @@ impl Pool {
         let ping = redis::cmd("PING");
         let answered = ping.exec_async(&mut self.conn().with_timeout(limit)).await;
         let Err(error) = answered else { return Ok(self.state()) };
-        let error = Error::from_redis(&error).cloned().unwrap_or_else(|| Error::answered(error));
+        // Whatever the server answered (this user may not be allowed to ask), it answers.
+        let Some(error) = Error::from_redis(&error).cloned() else { return Ok(self.state()) };
         if error.is_closed() || error.is_config() {
             return Err(error);
         }
