@@ -62,6 +62,7 @@ mod pages {
         fallback: "docs/fallback.md",
         lifecycle: "docs/lifecycle.md",
         operations: "docs/operations.md",
+        outage: "docs/outage.md",
         replies: "docs/replies.md",
     }
 }

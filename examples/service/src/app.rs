@@ -1,33 +1,87 @@
-//! The routes. All they share is the one pool.
+//! The routes. What they share is the one pool, and who may take its Redis away.
+
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 use cenote::Pool;
+use tokio::sync::watch;
 
+use crate::demo::{self, Demo};
 use crate::problem::Problem;
-use crate::{features, health, page, webhook};
+use crate::{features, health, live, page, webhook};
 
 /// A webhook's body is small; a larger one is refused unread.
 const LARGEST_BODY: usize = 64 << 10;
 
-/// The whole application on `pool`.
-pub fn router(pool: Pool) -> Router {
-    Router::new()
-        .route("/", get(page::index))
-        .route("/app.js", get(page::script))
-        .route("/style.css", get(page::style))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/api/features/me", get(features::me))
-        .route("/webhooks/stripe", post(webhook::stripe))
-        .fallback(nothing_here)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(map_response(mark))
-        .with_state(pool)
+/// The whole application on one pool.
+#[derive(Debug, Clone)]
+pub struct App {
+    pub(crate) pool: Pool,
+    pub(crate) demo: Option<Arc<Demo>>,
+    pub(crate) stopping: Stopping,
+}
+
+/// True once the service stops: answers without an end of their own then end.
+pub(crate) type Stopping = watch::Receiver<bool>;
+
+impl App {
+    /// The application on `pool`.
+    pub fn new(pool: Pool) -> Self {
+        // A receiver whose sender is gone keeps its value.
+        Self { pool, demo: None, stopping: watch::channel(false).1 }
+    }
+
+    /// The same with a Redis that its page may take away.
+    #[must_use]
+    pub fn with_demo(self, demo: Option<Demo>) -> Self {
+        Self { demo: demo.map(Arc::new), ..self }
+    }
+
+    pub(crate) fn stopping(self, stopping: Stopping) -> Self {
+        Self { stopping, ..self }
+    }
+
+    /// Its routes.
+    pub fn router(self) -> Router {
+        let mut routes = Router::<Self>::new()
+            .route("/", get(page::index))
+            .route("/app.js", get(page::script))
+            .route("/chart.js", get(page::chart))
+            .route("/style.css", get(page::style))
+            .route("/health/live", get(health::live))
+            .route("/health/ready", get(health::ready))
+            .route("/api/status", get(live::once))
+            .route("/api/status/stream", get(live::stream))
+            .route("/api/features/me", get(features::me))
+            .route("/webhooks/stripe", post(webhook::stripe));
+        if self.demo.is_some() {
+            routes = routes
+                .route("/demo/redis/away", post(demo::away))
+                .route("/demo/redis/back", post(demo::back));
+        }
+        routes
+            .fallback(nothing_here)
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
+            .layer(map_response(mark))
+            .with_state(self)
+    }
+}
+
+impl FromRef<App> for Pool {
+    fn from_ref(app: &App) -> Self {
+        app.pool.clone()
+    }
+}
+
+impl From<Pool> for App {
+    fn from(pool: Pool) -> Self {
+        Self::new(pool)
+    }
 }
 
 async fn nothing_here() -> Problem {

@@ -1,4 +1,7 @@
-//! Feature flags: a read-only cache. Redis makes it quick, and its absence is nobody's error.
+//! Feature flags: a cache. Redis makes it quick, and its absence is nobody's error.
+//!
+//! The connection is degradable: what is cached may be forgotten. It waits for Redis no longer than the pool's
+//! `degrade_after`; then this process's memory answers, and what is cached in it is forgotten when Redis is back.
 
 use std::time::Duration;
 
@@ -6,14 +9,12 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use cenote::redis::{AsyncCommands, RedisResult};
-use cenote::{Conn, Pool};
+use cenote::redis::{RedisError, RedisResult, cmd, from_redis_value};
+use cenote::{DegradableConn, Pool};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
-/// Longer than this the cache is not worth waiting for.
-const PATIENCE: Duration = Duration::from_millis(50);
 const FIVE_MINUTES: u64 = 300;
 const LONGEST_USER: usize = 128;
 
@@ -32,8 +33,9 @@ struct Flags {
 #[serde(rename_all = "lowercase")]
 enum Source {
     Redis,
-    /// An embedded pool's store, in this process.
-    Memory,
+    /// This process's memory, as Redis is away, or as there is none.
+    Fallback,
+    /// Neither had it, or neither could be asked.
     Computed,
 }
 
@@ -49,7 +51,7 @@ pub(crate) struct Asked {
     user: Option<String>,
 }
 
-/// Never a 5xx: what Redis does not answer in time is computed.
+/// Never a 5xx: what no cache answers is computed.
 pub(crate) async fn me(
     State(pool): State<Pool>,
     headers: HeaderMap,
@@ -57,35 +59,45 @@ pub(crate) async fn me(
 ) -> Result<Json<Answer>, Problem> {
     let Query(asked) = asked.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let user = user(&headers, asked)?;
-    let key = format!("features:{user}");
-    let mut conn = pool.conn().with_timeout(PATIENCE);
-    let (flags, source) = match cached(&mut conn, &key).await {
-        Ok(Some(flags)) if pool.state() == cenote::State::Embedded => (flags, Source::Memory),
-        Ok(Some(flags)) => (flags, Source::Redis),
-        Ok(None) => {
-            let flags = Flags::of(&user);
-            if let Err(error) = keep(&mut conn, &key, flags).await {
-                tracing::debug!(target: "service", %error, "flags were not cached");
-            }
-            (flags, Source::Computed)
-        }
-        Err(error) => {
-            tracing::debug!(target: "service", %error, "flags are computed without the cache");
-            (Flags::of(&user), Source::Computed)
-        }
-    };
+    let (flags, source) = flags(&pool, &user).await.unwrap_or_else(|error| {
+        tracing::debug!(target: "service", %error, "flags are computed without a cache");
+        (Flags::of(&user), Source::Computed)
+    });
     Ok(Json(Answer { user, flags, source }))
 }
 
-/// What is cached but cannot be read (an older version's, or somebody else's) counts as absent.
-async fn cached(conn: &mut Conn, key: &str) -> RedisResult<Option<Flags>> {
-    let text: Option<Vec<u8>> = conn.get(key).await?;
-    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+async fn flags(pool: &Pool, user: &str) -> RedisResult<(Flags, Source)> {
+    let key = format!("features:{user}");
+    let mut conn = pool.degradable().map_err(RedisError::from)?;
+    let (cached, source) = cached(&mut conn, &key).await?;
+    if let Some(flags) = cached {
+        return Ok((flags, source));
+    }
+    if source == Source::Fallback {
+        // Redis was waited for once already.
+        conn = conn.with_timeout(Duration::ZERO);
+    }
+    let flags = Flags::of(user);
+    if let Err(error) = keep(&mut conn, &key, flags).await {
+        tracing::debug!(target: "service", %error, "flags were not cached");
+    }
+    Ok((flags, Source::Computed))
 }
 
-async fn keep(conn: &mut Conn, key: &str, flags: Flags) -> RedisResult<()> {
+/// What is cached but cannot be read (an older version's, or somebody else's) counts as absent.
+async fn cached(conn: &mut DegradableConn, key: &str) -> RedisResult<(Option<Flags>, Source)> {
+    let answer = conn.query(cmd("GET").arg(key)).await?;
+    let source = match answer.source {
+        cenote::Source::Redis => Source::Redis,
+        _ => Source::Fallback,
+    };
+    let text: Option<Vec<u8>> = from_redis_value(answer.value)?;
+    Ok((text.and_then(|text| serde_json::from_slice(&text).ok()), source))
+}
+
+async fn keep(conn: &mut DegradableConn, key: &str, flags: Flags) -> RedisResult<()> {
     let text = serde_json::to_string(&flags).unwrap_or_default();
-    conn.set_ex(key, text, FIVE_MINUTES).await
+    cmd("SET").arg(key).arg(text).arg("EX").arg(FIVE_MINUTES).exec_async(conn).await
 }
 
 fn user(headers: &HeaderMap, asked: Asked) -> Result<String, Problem> {

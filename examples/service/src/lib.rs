@@ -4,14 +4,17 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod app;
+mod demo;
 mod features;
 mod health;
 mod lifecycle;
+mod live;
 mod page;
 mod problem;
 mod settings;
 mod webhook;
 
-pub use app::router;
+pub use app::App;
+pub use demo::{Demo, Wish};
 pub use lifecycle::{run, serve};
-pub use page::{INDEX_HTML, SCRIPT, STYLE};
+pub use page::{CHART, INDEX_HTML, SCRIPT, STYLE};

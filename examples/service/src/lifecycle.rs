@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use cenote::{CloseReport, Error, FallbackLru, Pool, State};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use crate::{app, settings};
+use crate::app::App;
+use crate::settings;
 
 /// How long requests may go on once the service was asked to stop.
 const GRACE: Duration = Duration::from_secs(4);
@@ -39,13 +40,14 @@ pub async fn run() -> ExitCode {
             return fail(1, &format!("cannot listen on 127.0.0.1:{port}: {error}; set PORT to a free one"));
         }
     };
-    match serve(listener, pool, signal()).await {
+    match serve(listener, App::new(pool).with_demo(settings::demo()), signal()).await {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }
 }
 
-/// Serves on `listener` until `stop` resolves, then lets requests finish and closes the pool.
+/// Serves `app`, such as a pool alone, on `listener` until `stop` resolves, then lets requests finish and closes the
+/// pool.
 ///
 /// Requests are answered at once, while the pool still connects.
 ///
@@ -54,17 +56,19 @@ pub async fn run() -> ExitCode {
 /// The pool could not start: Redis is required and away.
 pub async fn serve(
     listener: TcpListener,
-    pool: Pool,
+    app: impl Into<App>,
     stop: impl Future<Output = &'static str>,
 ) -> Result<CloseReport, Error> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(target: "service", "listening on http://{address}");
     }
-    let (finish, finishing) = oneshot::channel::<()>();
+    let (finish, mut finishing) = watch::channel(false);
+    let app = app.into().stopping(finishing.clone());
+    let pool = app.pool.clone();
     // Small answers, each written at once: waiting to fill a packet would only delay them.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let server = axum::serve(listener, app::router(pool.clone())).with_graceful_shutdown(async {
-        let _ = finishing.await;
+    let server = axum::serve(listener, app.router()).with_graceful_shutdown(async move {
+        let _ = finishing.wait_for(|finishing| *finishing).await;
     });
     let mut serving = tokio::spawn(server.into_future());
     let failed = tokio::select! {
@@ -74,7 +78,7 @@ pub async fn serve(
         }
         error = start(&pool) => Some(error),
     };
-    let _ = finish.send(());
+    let _ = finish.send(true);
     if timeout(GRACE, &mut serving).await.is_err() {
         tracing::warn!(target: "service", "some requests did not finish within {GRACE:?}: they are cut");
         serving.abort();

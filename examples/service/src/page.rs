@@ -1,4 +1,4 @@
-//! The live page: three files, compiled in.
+//! The live page: four files, compiled in.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 pub const INDEX_HTML: &str = include_str!("page/index.html");
 /// What keeps it up to date.
 pub const SCRIPT: &str = include_str!("page/app.js");
+/// What it draws.
+pub const CHART: &str = include_str!("page/chart.js");
 /// How it looks.
 pub const STYLE: &str = include_str!("page/style.css");
 
@@ -19,6 +21,10 @@ pub(crate) async fn index() -> impl IntoResponse {
 
 pub(crate) async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)
+}
+
+pub(crate) async fn chart() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], CHART)
 }
 
 pub(crate) async fn style() -> impl IntoResponse {

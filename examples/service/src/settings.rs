@@ -3,6 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 
+use crate::demo::Demo;
+
 const DEFAULT_PORT: u16 = 3000;
 
 /// The port to listen on: `PORT`, or 3000. With 0 the system chooses.
@@ -21,6 +23,11 @@ fn parse(value: Option<OsString>) -> Result<u16, String> {
             "PORT is {value:?}, but must be a whole number from 1 to 65535, or 0 to let the system choose"
         )
     })
+}
+
+/// With `CENOTE_DEMO=1` whoever started the service reads its standard output, and owns its Redis.
+pub(crate) fn demo() -> Option<Demo> {
+    (env::var_os("CENOTE_DEMO")? == "1").then(Demo::on_stdout)
 }
 
 #[cfg(test)]

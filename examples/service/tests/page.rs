@@ -3,25 +3,25 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::env;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use cenote::{FallbackLru, Pool};
-use cenote_service::{INDEX_HTML, SCRIPT, STYLE, router};
-use cenote_testkit::{Server, dead_port, eventually};
-use common::{LIMIT, Service, pool};
+use cenote_service::{App, CHART, Demo, INDEX_HTML, SCRIPT, STYLE, Wish};
+use cenote_testkit::{Server, dead_port};
+use common::browser::{Page, chromium};
+use common::{Service, pool};
 
 #[tokio::test]
-async fn the_page_and_its_two_files_are_served_and_nothing_is_fetched_from_elsewhere() {
+async fn the_page_and_its_three_files_are_served_and_nothing_is_fetched_from_elsewhere() {
     let service = Service::start(Pool::embedded(FallbackLru::default())).await;
     for (path, kind, text) in [
         ("/", "text/html; charset=utf-8", INDEX_HTML),
         ("/app.js", "text/javascript; charset=utf-8", SCRIPT),
+        ("/chart.js", "text/javascript; charset=utf-8", CHART),
         ("/style.css", "text/css; charset=utf-8", STYLE),
     ] {
         let file = service.get(path).await;
@@ -31,9 +31,14 @@ async fn the_page_and_its_two_files_are_served_and_nothing_is_fetched_from_elsew
             !text.contains("http://") && !text.contains("https://") && !text.contains("@import"),
             "{path}"
         );
+        assert!(
+            !text.contains("style=\"") && !text.contains("<style") && !text.contains("innerHTML"),
+            "{path}"
+        );
     }
-    let policy = service.get("/").await;
-    assert!(policy.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let page = service.get("/").await;
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
 }
 
 #[test]
@@ -66,65 +71,154 @@ async fn a_browser_shows_the_state_in_words() {
     let server = Server::start();
     let ready = Service::start(pool(server.url()).build().unwrap()).await;
     ready.wait_for("ready").await;
-    let page = chromium.show(ready.addr);
-    assert_shows(&page, "state", "ready");
-    assert_shows(&page, "meaning", "Redis answers.");
-    assert_shows(&page, "url", &server.url());
-    assert_shows(&page, "connections-text", "of 20 in use");
-    assert_shows(&page, "flags-hint", "Cached in Redis");
-    assert!(!page.contains(" hidden=\"\""), "{page}");
+    let mut page = Page::open(&chromium, ready.addr, 1000);
+    page.shows("state", "ready");
+    page.shows("meaning", "Redis answers.");
+    page.shows("asked", "Live: told at each change.");
+    page.shows("url", &server.url());
+    page.shows("connections-text", "of 20 in use");
+    page.shows("flags-hint", "Cached in Redis");
+    page.shows("who", "Now: Redis.");
+    page.shows("journal", "Empty");
+    page.shows("chart-words", "The last ");
+    assert!(page.is_visible("server") && !page.is_visible("demo"), "nobody may take this Redis away");
 
     let away = Service::start(pool(format!("redis://ada:hunter2@{}/0", dead_port())).build().unwrap()).await;
     away.wait_for("degraded").await;
-    let page = chromium.show(away.addr);
-    assert_shows(&page, "state", "degraded");
-    assert_shows(&page, "asked", "Readiness answers 200");
-    assert_shows(&page, "last-error", "refused");
-    assert!(!page.contains("hunter2"), "{page}");
+    let mut page = Page::open(&chromium, away.addr, 1000);
+    page.shows("state", "degraded");
+    page.shows("asked", "Readiness answers 200");
+    page.shows("last-error", "refused");
+    page.shows("who", "Now: the fallback");
+    assert!(!page.eval("document.documentElement.outerHTML").as_str().unwrap().contains("hunter2"));
 
     let required = pool(server.url()).required(true).build().unwrap();
     let required = Service::start(required).await;
     required.wait_for("ready").await;
+    let mut page = Page::open(&chromium, required.addr, 1000);
+    page.shows("state", "ready");
     server.kill();
-    required.wait_for("degraded").await;
-    let page = chromium.show(required.addr);
-    assert_shows(&page, "asked", "Readiness answers 503");
-    assert_shows(&page, "meaning", "Redis is required");
+    page.shows("asked", "Readiness answers 503");
+    page.shows("meaning", "Redis is required");
 
     let embedded = Service::start(Pool::embedded(FallbackLru::default())).await;
-    let page = chromium.show(embedded.addr);
-    assert_shows(&page, "state", "embedded");
-    assert_shows(&page, "meaning", "this process's memory answers");
-    assert_shows(&page, "flags-hint", "in this process's memory");
-    assert_shows(&page, "webhook-hint", "refused without Redis");
-    let needing = INDEX_HTML.matches("data-needs-redis").count();
-    assert_eq!((needing, page.matches("data-needs-redis=\"\" hidden").count()), (7, 7), "{page}");
+    let mut page = Page::open(&chromium, embedded.addr, 1000);
+    page.shows("state", "embedded");
+    page.shows("meaning", "this process's memory answers");
+    page.shows("flags-hint", "in this process's memory");
+    page.shows("webhook-hint", "refused without Redis");
+    let needing = page.eval(
+        "[...document.querySelectorAll('[data-needs-redis]')].filter((e) => e.checkVisibility()).length",
+    );
+    assert_eq!(needing, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_shows_what_its_buttons_brought() {
     let Some(chromium) = chromium() else { return };
     let server = Server::start();
-    let pressing = r#"
-        setTimeout(() => byId("flags-form").requestSubmit(), 50);
-        setTimeout(() => byId("webhook").click(), 400);
-        setTimeout(() => byId("webhook-again").click(), 900);
-    "#;
-    let page = chromium.show(serve_with(pool(server.url()).build().unwrap(), pressing).await);
-    for line in ["Flags: computed", "Webhook: handled", "Webhook: duplicate"] {
-        assert!(page.contains(line), "{line} is missing from {page}");
-    }
+    let service = Service::start(pool(server.url()).build().unwrap()).await;
+    service.wait_for("ready").await;
+    let mut page = Page::open(&chromium, service.addr, 1000);
+    page.eval("byId('flags-form').requestSubmit()");
+    page.shows("log", "Flags: computed");
+    page.click("webhook");
+    page.shows("log", "Webhook: handled");
+    page.click("webhook-again");
+    page.shows("log", "Webhook: duplicate");
     assert_eq!(server.observer().get::<i64>(&["GET", "webhook:handled"]), 1);
+    page.click("keep");
+    page.shows("log", "Flags: redis");
+    page.shows("by-redis", "(100 %)");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
+    let Some(chromium) = chromium() else { return };
+    let (service, server) = with_demo().await;
+    let mut page = Page::open(&chromium, service.addr, 1000);
+    let mut phone = Page::open(&chromium, service.addr, 390);
+    page.click("keep");
+    page.shows("by-redis", "(100 %)");
+    page.shows("state", "ready");
+    look(&mut page, &mut phone, "page");
+
+    page.click("demo-button");
+    page.shows("state", "degraded");
+    page.shows("who", "Now: the fallback");
+    page.shows("log", "Flags: fallback");
+    page.shows("journal", "written while Redis was away");
+    page.shows("pending-keys", "1");
+    page.shows("chart-words", "Redis did not answer at");
+    page.shows("demo-button", "Bring Redis back");
+    page.shows("asked", "Live: told at each change.");
+    phone.shows("state", "degraded");
+    phone.shows("demo-button", "Bring Redis back");
+    look(&mut page, &mut phone, "page-degraded");
+
+    page.click("demo-button");
+    page.shows("state", "ready");
+    page.shows("who", "Now: Redis.");
+    page.shows("journal", "Empty");
+    page.shows("replays", "once");
+    page.shows("last-error-title", "(over)");
+    page.shows("demo-button", "Take Redis away");
+    phone.shows("state", "ready");
+    assert!(server.is_running());
+    look(&mut page, &mut phone, "page-again");
+    for page in [&mut page, &mut phone] {
+        let room = page.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+        assert_eq!(room, 0, "nothing is wider than the window");
+    }
+}
+
+/// A service whose page may take its Redis away.
+async fn with_demo() -> (Service, std::sync::Arc<Server>) {
+    let server = std::sync::Arc::new(Server::builder().persistent().start());
+    let pool = pool(server.url()).build().unwrap();
+    let owned = server.clone();
+    let demo = Demo::new(move |wish| {
+        match wish {
+            Wish::Away => owned.kill(),
+            Wish::Back => drop(owned.restart()),
+        }
+        Ok(())
+    });
+    let app = App::new(pool.clone()).with_demo(Some(demo));
+    let service = Service::start_app(pool, app).await;
+    service.wait_for("ready").await;
+    (service, server)
+}
+
+/// Keeps what both look like, once there is something on the chart, if anybody asked for pictures.
+fn look(page: &mut Page, phone: &mut Page, name: &str) {
+    if std::env::var_os("CENOTE_SCREENSHOTS").is_some() {
+        std::thread::sleep(Duration::from_secs(8));
+    }
+    page.screenshot(name);
+    phone.screenshot(&format!("{name}-phone"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_whose_stream_breaks_asks_instead_and_says_so() {
+    let Some(chromium) = chromium() else { return };
+    let broken =
+        "window.EventSource = class { constructor() { setTimeout(() => this.onerror()); } close() {} };";
+    let addr = serve_with(Pool::embedded(FallbackLru::default()), broken).await;
+    let mut page = Page::open(&chromium, addr, 1000);
+    page.shows("state", "embedded");
+    page.shows("asked", "The live stream broke: asked every second instead.");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_says_when_the_service_itself_does_not_answer() {
     let Some(chromium) = chromium() else { return };
-    let failing = "const real = fetch; window.fetch = (path) => Promise.reject(new TypeError(path));";
-    let addr = serve_with(Pool::embedded(FallbackLru::default()), failing).await;
-    let page = chromium.show(addr);
-    assert_shows(&page, "state", "no answer");
-    assert_shows(&page, "meaning", "No answer from the service since");
+    let service = Service::start(Pool::embedded(FallbackLru::default())).await;
+    let mut page = Page::open(&chromium, service.addr, 1000);
+    page.shows("state", "embedded");
+    service.stop().await.unwrap();
+    page.shows("state", "no answer");
+    page.shows("meaning", "No answer from the service since");
 }
 
 /// The service, with something added to the page's script.
@@ -134,59 +228,9 @@ async fn serve_with(pool: Pool, script: &str) -> SocketAddr {
     let javascript = [(header::CONTENT_TYPE, "text/javascript")];
     let app = Router::new()
         .route("/app.js", get(move || async move { (javascript, script) }))
-        .fallback_service(router(pool));
+        .fallback_service(App::new(pool).router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, app).into_future());
     addr
-}
-
-/// The element's text, as far as no other element is in it.
-fn assert_shows(page: &str, id: &str, text: &str) {
-    let (_, rest) = page.split_once(&format!(" id=\"{id}\"")).unwrap_or_else(|| panic!("no {id} in {page}"));
-    let shown = rest.split_once('>').and_then(|(_, rest)| rest.split_once('<')).unwrap_or_default().0;
-    assert!(shown.contains(text), "{id} shows {shown:?}, not {text:?}");
-}
-
-struct Chromium(PathBuf);
-
-/// `None`, with a line that says so, where there is none; on CI that is a failure.
-fn chromium() -> Option<Chromium> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-    let applications = ["Google Chrome", "Chromium"]
-        .map(|name| PathBuf::from(format!("/Applications/{name}.app/Contents/MacOS/{name}")));
-    let found = env::split_paths(&path)
-        .flat_map(|dir| names.map(|name| dir.join(name)))
-        .chain(applications)
-        .find(|program| program.is_file());
-    if found.is_none() {
-        assert_ne!(env::var("CI").as_deref(), Ok("true"), "not run: chromium is not installed");
-        eprintln!("not run: chromium is not installed");
-    }
-    found.map(Chromium)
-}
-
-impl Chromium {
-    /// Opens the page, lets two and a half seconds of its clock pass, and returns what has become of it.
-    fn show(&self, addr: SocketAddr) -> String {
-        let profile = env::temp_dir().join(format!("cenote-page-{}-{}", std::process::id(), addr.port()));
-        let output = profile.with_extension("html");
-        let mut child = Command::new(&self.0)
-            .args(["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2500", "--dump-dom"])
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .arg(format!("http://{addr}/"))
-            .stdout(std::fs::File::create(&output).unwrap())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let pid = child.id();
-        eventually(LIMIT * 3, &format!("chromium (process {pid}) is done"), || {
-            child.try_wait().unwrap().is_some()
-        });
-        let page = std::fs::read_to_string(&output).unwrap();
-        let _ = std::fs::remove_dir_all(&profile);
-        let _ = std::fs::remove_file(&output);
-        page
-    }
 }

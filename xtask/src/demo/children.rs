@@ -1,7 +1,7 @@
 //! Processes that end with this one, however it ends.
 
 use std::path::Path;
-use std::process::{self, Command, ExitStatus, Stdio};
+use std::process::{self, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,11 @@ impl Child {
 
     pub(super) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// What it prints, if that is a pipe.
+    pub(super) fn output(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
     }
 
     pub(super) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {

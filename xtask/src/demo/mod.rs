@@ -5,9 +5,11 @@ mod redis;
 
 use std::env;
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command as Process, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -32,50 +34,87 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
             None => free_port()?,
         },
     };
-    let stopped = on_stop()?;
+    let (tell, events) = mpsc::channel();
+    on_stop(tell.clone())?;
     let program = build()?;
-    if stopped.try_recv().is_ok() {
+    if events.try_recv().is_ok() {
         return Ok(());
     }
 
-    let redis = Backend::choose()?;
+    let mut redis = Backend::choose()?;
     println!("{}", redis.description());
     let mut service = Process::new(&program);
     service.env("PORT", port.to_string()).envs(redis.environment()).stdin(Stdio::null());
     let variables: String =
         redis.environment().iter().map(|(name, value)| format!("{name}={value} ")).collect();
     println!("$ PORT={port} {variables}{program}");
+    if matches!(redis, Backend::Private(_)) {
+        service.stdout(Stdio::piped());
+    }
     let mut service = Child::spawn(service).with_context(|| program.clone())?;
     let _guard = OrphanGuard::new(&[service.id()], None);
 
-    let exit = serve(&mut service, port, &redis, &stopped);
+    if let Some(output) = service.output() {
+        thread::spawn(move || hear(output, &tell));
+    }
+
+    let exit = serve(&mut service, port, &mut redis, &events);
     service.stop(STOP_LIMIT);
     exit
 }
 
+/// What there is to do.
+#[derive(Debug, PartialEq, Eq)]
+enum Event {
+    Stop,
+    /// The page wishes Redis to be away, or back.
+    Away,
+    Back,
+}
+
 /// Prints the address once it answers, and returns at the first signal, or with an error when the service ends by
 /// itself.
-fn serve(service: &mut Child, port: u16, redis: &Backend, stopped: &Receiver<()>) -> Result<()> {
+fn serve(service: &mut Child, port: u16, redis: &mut Backend, events: &Receiver<Event>) -> Result<()> {
     let give_up = Instant::now() + START_LIMIT;
     let mut announced = false;
     loop {
-        if stopped.recv_timeout(Duration::from_millis(50)).is_ok() {
-            println!("stopping");
-            return Ok(());
+        match events.recv_timeout(Duration::from_millis(50)) {
+            Ok(Event::Stop) => {
+                println!("stopping");
+                return Ok(());
+            }
+            Ok(wish) => redis.heed(&wish),
+            Err(_) => {}
         }
         if let Some(status) = service.exit_status()? {
             bail!("the service ended by itself: {status}");
         }
         if !announced && answers(port) {
             println!("Open http://127.0.0.1:{port}/ (Ctrl-C ends it)");
-            if let Some(hint) = redis.outage_hint() {
-                println!("{hint}");
+            if matches!(redis, Backend::Private(_)) {
+                println!("To watch an outage press \"Take Redis away\" there.");
             }
             announced = true;
         }
         if !announced && Instant::now() > give_up {
             bail!("the service does not listen on port {port} after {START_LIMIT:?}");
         }
+    }
+}
+
+/// The service asks with a word on a line; everything else it prints is passed on.
+fn hear(output: impl Read, tell: &Sender<Event>) {
+    for line in BufReader::new(output).lines().map_while(Result::ok) {
+        let wish = match line.as_str() {
+            "away" => Event::Away,
+            "back" => Event::Back,
+            other => {
+                println!("{other}");
+                continue;
+            }
+        };
+        // Nobody receives when this process is ending already.
+        let _ = tell.send(wish);
     }
 }
 
@@ -109,20 +148,27 @@ impl Backend {
         }
     }
 
-    /// How to watch an outage.
-    fn outage_hint(&self) -> Option<String> {
-        let Self::Private(redis) = self else { return None };
-        let id = redis.id();
-        cfg!(unix).then(|| {
-            format!("To watch an outage, freeze its Redis: kill -STOP {id}\nand thaw it again:              kill -CONT {id}")
-        })
+    fn heed(&mut self, wish: &Event) {
+        let Self::Private(redis) = self else { return };
+        match wish {
+            Event::Away => {
+                redis.take_away();
+                println!("Redis is taken away");
+            }
+            Event::Back => match redis.bring_back() {
+                Ok(true) => println!("Redis is back"),
+                Ok(false) => println!("Redis does not start again: another program may have its port"),
+                Err(error) => println!("Redis does not start again: {error:#}"),
+            },
+            Event::Stop => {}
+        }
     }
 
     /// What the service is told beside what it inherits; all of it may be printed.
     fn environment(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Given => Vec::new(),
-            Self::Private(redis) => vec![("REDIS_URL", redis.url())],
+            Self::Private(redis) => vec![("REDIS_URL", redis.url()), ("CENOTE_DEMO", "1".to_owned())],
             Self::Embedded(_) => vec![("REDIS_ENABLED", "false".to_owned())],
         }
     }
@@ -184,14 +230,13 @@ fn answers(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Receives at Ctrl-C, SIGTERM and SIGHUP.
-fn on_stop() -> Result<Receiver<()>> {
-    let (stop, stopped) = mpsc::channel();
+/// Tells of Ctrl-C, SIGTERM and SIGHUP.
+fn on_stop(tell: Sender<Event>) -> Result<()> {
     ctrlc::set_handler(move || {
         // Nobody receives when this process is ending already.
-        let _ = stop.send(());
+        let _ = tell.send(Event::Stop);
     })?;
-    Ok(stopped)
+    Ok(())
 }
 
 /// Builds the service and returns its program. It is run without cargo, so that a signal reaches it and no one else.
@@ -225,6 +270,13 @@ mod tests {
             assert!(parse(bad).unwrap_err().is::<Usage>(), "{bad:?}");
         }
         assert!(parse(&["--port"]).unwrap_err().to_string().starts_with("--port needs a number"));
+    }
+
+    #[test]
+    fn the_service_asks_for_two_things_and_no_other() {
+        let (tell, events) = mpsc::channel();
+        hear(&b"away\nwarming up\nback\n away\n"[..], &tell);
+        assert_eq!(events.try_iter().collect::<Vec<_>>(), [Event::Away, Event::Back]);
     }
 
     #[test]

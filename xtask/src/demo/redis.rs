@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{self, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,11 +20,17 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Ends when dropped, and leaves nothing behind.
 pub(super) struct PrivateRedis {
+    program: PathBuf,
     port: u16,
+    running: Option<Running>,
     // Dropped in this order: the guard must not outlive what it guards.
     _guard: OrphanGuard,
-    server: Child,
-    _directory: Directory,
+    directory: Directory,
+}
+
+struct Running {
+    _guard: OrphanGuard,
+    _server: Child,
 }
 
 impl PrivateRedis {
@@ -32,8 +38,11 @@ impl PrivateRedis {
     pub(super) fn start() -> Result<Option<Self>> {
         let Some(program) = install::SERVER.find()? else { return Ok(None) };
         for port in PORTS.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).take(5) {
-            if let Some(started) = Self::start_on(port, &program)? {
-                return Ok(Some(started));
+            let directory = Directory::new(port)?;
+            let guard = OrphanGuard::new(&[], Some(&directory.0));
+            let mut redis = Self { program: program.clone(), port, running: None, _guard: guard, directory };
+            if redis.bring_back()? {
+                return Ok(Some(redis));
             }
         }
         bail!("no free port for a private server in {PORTS:?}");
@@ -43,59 +52,64 @@ impl PrivateRedis {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    /// The server's process.
-    pub(super) fn id(&self) -> u32 {
-        self.server.id()
+    /// Ends the server as a crash would. What it had is on disk.
+    pub(super) fn take_away(&mut self) {
+        self.running = None;
     }
 
-    /// `None` when another program got the port first.
-    fn start_on(port: u16, program: &Path) -> Result<Option<Self>> {
-        let directory = Directory::new(port)?;
-        let mut command = Command::new(program);
+    /// Starts the server, with the data it had; false when another program has the port.
+    pub(super) fn bring_back(&mut self) -> Result<bool> {
+        if self.running.is_some() {
+            return Ok(true);
+        }
+        let mut command = Command::new(&self.program);
         command.args([
             "--bind",
             "127.0.0.1",
             "--port",
-            &port.to_string(),
+            &self.port.to_string(),
             "--save",
             "",
             "--appendonly",
-            "no",
+            "yes",
         ]);
         command
             .arg("--dir")
-            .arg(&directory.0)
+            .arg(&self.directory.0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let mut server = Child::spawn(command).with_context(|| program.display().to_string())?;
-        let guard = OrphanGuard::new(&[server.id()], Some(&directory.0));
+        let mut server = Child::spawn(command).with_context(|| self.program.display().to_string())?;
+        let guard = OrphanGuard::new(&[server.id()], None);
 
         let give_up = Instant::now() + START_LIMIT;
         while Instant::now() < give_up {
             if server.exit_status()?.is_some() {
-                return Ok(None);
+                return Ok(false);
             }
-            if answers(port) {
-                return Ok(Some(Self { port, _guard: guard, server, _directory: directory }));
+            if answers(self.port) {
+                self.running = Some(Running { _guard: guard, _server: server });
+                return Ok(true);
             }
             thread::sleep(Duration::from_millis(10));
         }
-        bail!("{} does not answer after {START_LIMIT:?}", program.display());
+        bail!("{} does not answer after {START_LIMIT:?}", self.program.display());
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "asks whether the server is up; there is no pool here")]
 fn answers(port: u16) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut reply = [0; 7];
-        stream.read_exact(&mut reply)?;
-        std::io::Result::Ok(reply == *b"+PONG\r\n")
-    };
-    ask().unwrap_or(false)
+    ask(port, "PING", 7).is_ok_and(|reply| reply == b"+PONG\r\n")
+}
+
+/// Sends a line and reads so many bytes.
+#[allow(clippy::disallowed_methods, reason = "asks whether the server is up; there is no pool here")]
+fn ask(port: u16, line: &str, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(format!("{line}\r\n").as_bytes())?;
+    let mut reply = vec![0; length];
+    stream.read_exact(&mut reply)?;
+    Ok(reply)
 }
 
 struct Directory(PathBuf);
@@ -119,11 +133,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_server_leaves_nothing_behind() {
+    fn a_private_server_keeps_its_data_when_taken_away_and_leaves_nothing_behind() {
         // Without a server on this machine there is nothing to see.
-        let Some(redis) = PrivateRedis::start().unwrap() else { return };
-        let (port, directory) = (redis.port, redis._directory.0.clone());
-        assert!(answers(port) && directory.is_dir());
+        let Some(mut redis) = PrivateRedis::start().unwrap() else { return };
+        let (port, directory) = (redis.port, redis.directory.0.clone());
+        assert_eq!(ask(port, "SET k kept", 5).unwrap(), b"+OK\r\n");
+        for _ in 0..2 {
+            redis.take_away();
+            assert!(!answers(port) && directory.is_dir());
+        }
+        for _ in 0..2 {
+            assert!(redis.bring_back().unwrap() && answers(port));
+        }
+        assert_eq!(ask(port, "GET k", 10).unwrap(), b"$4\r\nkept\r\n");
         drop(redis);
         assert!(!answers(port) && !directory.exists());
     }

@@ -25,8 +25,8 @@ use crate::lane::Lane;
 
 /// A lease is overdue this long after its holder should have acted.
 const OVERDUE: Duration = Duration::from_millis(100);
-/// Keys removed in one round trip.
-pub(super) const CHUNK: usize = 128;
+/// A pass over at most so many keys is short enough to be waited for.
+const SHORT: usize = 128;
 
 pub(crate) struct Journal {
     /// A copy of what the lock holds, for the call path while all is well.
@@ -43,14 +43,24 @@ struct Inner {
     keys: HashSet<Vec<u8>>,
     /// Those being removed in Redis right now.
     in_pass: HashSet<Vec<u8>>,
-    bytes: usize,
+    /// Those that are removed, and which server removed them: another one may yet have them.
+    removed: Vec<Vec<u8>>,
+    removed_by: Option<Identity>,
+    key_bytes: usize,
+    pass_bytes: usize,
+    /// One for each lane.
     late: Vec<LateWrite>,
+    /// Some could not be stopped: until then they may still come.
+    again: Option<Instant>,
     /// What Redis was before this outage.
     before: Option<Identity>,
     lease: u64,
     due: Option<Instant>,
     /// Calls wait for the reopening instead of adding to what holds it up.
     closing: bool,
+    /// Calls that would add much wait, so that the replay catches up.
+    crowded: bool,
+    announced: bool,
     replays: u64,
 }
 
@@ -59,6 +69,30 @@ struct Inner {
 pub(super) struct LateWrite {
     pub(super) lane: Arc<Lane>,
     pub(super) mark: u64,
+    pub(super) since: Instant,
+}
+
+impl LateWrite {
+    /// Everything that is in flight on the lane at this moment.
+    pub(super) fn on(lane: Arc<Lane>) -> Self {
+        Self { mark: lane.mark(), lane, since: Instant::now() }
+    }
+}
+
+/// What the fallback answered.
+pub(super) struct Ran {
+    pub(super) values: Vec<Value>,
+    /// With this call the fallback began to answer in place of Redis.
+    pub(super) began: bool,
+    /// Nobody is at the replay.
+    pub(super) unattended: bool,
+}
+
+pub(super) enum Pass {
+    Keys(Vec<Vec<u8>>),
+    LateWrites,
+    /// The lease went to another, or the journal is closed.
+    Lost,
 }
 
 /// The end of an outage in which a degradable connection wrote: one for each, in order.
@@ -124,30 +158,34 @@ impl Journal {
         atomic: bool,
         write: Write,
         before: impl FnOnce() -> Option<Identity>,
-    ) -> Result<Option<Vec<Value>>, Error> {
+    ) -> Result<Option<Ran>, Error> {
         let Write { keys, late, away } = write;
         let mut inner = self.inner.lock();
-        if !away && (!inner.local || (inner.closing && !keys.is_empty())) {
+        let writes = !keys.is_empty();
+        if !away && (!inner.local || (writes && inner.is_crowded(keys.len()))) {
             return Ok(None);
         }
-        let writes = !keys.is_empty();
-        let added = self.admit(&mut inner, keys)?;
-        let values = match fallback.execute(batch, atomic) {
-            Ok(values) => values,
-            Err(refusal) => {
-                inner.forget(&added);
-                return Err(refused(&refusal));
-            }
-        };
-        if writes {
-            if !inner.local {
-                inner.local = true;
-                inner.before = before();
-                self.local.store(true, Ordering::Release);
-            }
-            inner.late.extend(late);
+        // Whatever becomes of this call, its write may yet be executed.
+        if let Some(late) = late {
+            inner.add_late(late);
         }
-        Ok(Some(values))
+        let added = if writes { self.admit(&mut inner, keys)? } else { Keys::new() };
+        let began = writes && !inner.local;
+        if began {
+            inner.local = true;
+            inner.before = before();
+            self.local.store(true, Ordering::Release);
+        }
+        let values = fallback
+            .execute(batch, atomic)
+            .inspect_err(|_| inner.forget(&added))
+            .map_err(|why| refused(&why))?;
+        if values.iter().all(|value| matches!(value, Value::ServerError(_))) {
+            // Nothing was changed, so nothing is to be removed.
+            inner.forget(&added);
+        }
+        let unattended = inner.is_unattended(Instant::now());
+        Ok(Some(Ran { values, began, unattended }))
     }
 
     /// Adds what is new, all or nothing; returns what was added.
@@ -155,30 +193,40 @@ impl Journal {
         let mut new: Keys = keys.into_iter().filter(|key| !inner.keys.contains(key)).collect();
         new.sort_unstable();
         new.dedup();
-        let bytes: usize = new.iter().map(Vec::len).sum();
-        let count = inner.keys.len() + inner.in_pass.len() + new.len();
-        if count > self.most_keys || inner.bytes + bytes > self.most_bytes {
+        let unknown = || new.iter().filter(|key| !inner.in_pass.contains(*key));
+        let bytes: usize = unknown().map(Vec::len).sum();
+        let pending = inner.pending();
+        if pending + unknown().count() > self.most_keys || inner.bytes() + bytes > self.most_bytes {
             return Err(Error::not_sent(
                 Kind::Overloaded,
                 format!(
-                    "overloaded: the outage journal is full ({} keys of {}, {} bytes of {}), so a write to one \
-                     more key cannot be remembered until Redis is back",
-                    inner.keys.len() + inner.in_pass.len(),
+                    "overloaded: the outage journal is full ({pending} keys of {}, {} bytes of {}), so a write to \
+                     one more key cannot be remembered until Redis is back",
                     self.most_keys,
-                    inner.bytes,
+                    inner.bytes(),
                     self.most_bytes
                 ),
             ));
         }
-        inner.bytes += bytes;
-        inner.keys.extend(new.iter().cloned());
+        for key in &new {
+            inner.key_bytes += key.len();
+            inner.keys.insert(key.clone());
+        }
         Ok(new)
+    }
+
+    /// A write of ours may be executed late: the journal stays open until it cannot any more.
+    pub(super) fn add_late(&self, late: LateWrite) {
+        let mut inner = self.inner.lock();
+        if inner.local {
+            inner.add_late(late);
+        }
     }
 
     pub(crate) fn status(&self) -> JournalStatus {
         let inner = self.inner.lock();
         JournalStatus {
-            pending_keys: inner.keys.union(&inner.in_pass).count(),
+            pending_keys: inner.pending(),
             late_writes: inner.late.len(),
             local: inner.local,
             epoch: self.epochs.borrow().number,
@@ -193,7 +241,7 @@ impl Journal {
     /// Takes the lease if nobody has it, or its holder is overdue: its runtime may be parked, or gone.
     pub(super) fn take_lease(&self, now: Instant) -> Option<Lease> {
         let mut inner = self.inner.lock();
-        if !inner.local || inner.due.is_some_and(|due| now < due + OVERDUE) {
+        if !inner.is_unattended(now) {
             return None;
         }
         inner.lease += 1;
@@ -218,8 +266,7 @@ impl Journal {
         if inner.lease == lease.0 {
             inner.due = None;
             inner.closing = false;
-            let unfinished: Vec<_> = inner.in_pass.drain().collect();
-            inner.keys.extend(unfinished);
+            inner.return_pass();
         }
     }
 
@@ -227,12 +274,22 @@ impl Journal {
         self.inner.lock().late.clone()
     }
 
-    /// These can no longer be executed late.
-    pub(super) fn settle(&self, settled: &[LateWrite]) {
-        let is_settled = |late: &LateWrite| {
-            settled.iter().any(|other| Arc::ptr_eq(&late.lane, &other.lane) && late.mark == other.mark)
-        };
-        self.inner.lock().late.retain(|late| !is_settled(late));
+    /// This can no longer be executed late. With `again`, nobody knows until then: the keys are removed once more.
+    pub(super) fn settle(&self, settled: &LateWrite, again: Option<Instant>) {
+        let mut inner = self.inner.lock();
+        inner.late.retain(|late| !(Arc::ptr_eq(&late.lane, &settled.lane) && late.mark <= settled.mark));
+        inner.again = inner.again.max(again);
+    }
+
+    /// Late writes may come until then.
+    pub(super) fn wait_out(&self, until: Instant) {
+        let mut inner = self.inner.lock();
+        inner.again = inner.again.max(Some(until));
+    }
+
+    /// Late writes may come until then, and nothing stops them.
+    pub(super) fn again(&self) -> Option<Instant> {
+        self.inner.lock().again
     }
 
     /// What Redis was before this outage, as far as it was known.
@@ -240,44 +297,58 @@ impl Journal {
         self.inner.lock().before.clone()
     }
 
+    /// Tells, once for each outage, that it is over.
     pub(super) fn announce(&self, server_changed: bool) {
-        self.epochs.send_modify(|epoch| {
-            *epoch = Epoch { number: epoch.number + 1, server_changed };
-        });
+        if !std::mem::replace(&mut self.inner.lock().announced, true) {
+            self.epochs.send_modify(|epoch| {
+                *epoch = Epoch { number: epoch.number + 1, server_changed };
+            });
+        }
     }
 
-    /// Takes all keys to remove them in Redis. With `last` calls that would add more wait until it is over.
-    pub(super) fn begin_pass(&self, lease: Lease, last: bool) -> Option<Vec<Vec<u8>>> {
+    /// Takes all keys to remove them in Redis. With `last` calls that would add many more wait until it is over.
+    pub(super) fn begin_pass(&self, lease: Lease, last: bool) -> Pass {
         let mut inner = self.inner.lock();
-        if inner.lease != lease.0 {
-            return None;
+        if inner.lease != lease.0 || !inner.local {
+            return Pass::Lost;
         }
+        // A write that came late by now could be executed after its key was removed, and be settled before the
+        // journal is closed.
+        if !inner.late.is_empty() {
+            return Pass::LateWrites;
+        }
+        inner.crowded = last;
         // Short enough to be waited for.
-        inner.closing = last && inner.keys.len() <= CHUNK;
-        let keys: Vec<_> = inner.keys.drain().collect();
-        inner.in_pass.extend(keys.iter().cloned());
-        Some(inner.in_pass.iter().cloned().collect())
+        inner.closing = last && inner.keys.len() <= SHORT;
+        inner.in_pass = std::mem::take(&mut inner.keys);
+        inner.pass_bytes = std::mem::take(&mut inner.key_bytes);
+        Pass::Keys(inner.in_pass.iter().cloned().collect())
     }
 
     /// Those of `done` are removed in Redis; the rest of the pass was not.
-    pub(super) fn end_pass(&self, lease: Lease, done: &[Vec<u8>]) {
+    pub(super) fn end_pass(&self, lease: Lease, done: Vec<Vec<u8>>, by: Option<Identity>) {
         let mut inner = self.inner.lock();
         if inner.lease != lease.0 {
             return;
         }
-        for key in done {
+        for key in &done {
             inner.in_pass.remove(key);
         }
-        let unfinished: Vec<_> = inner.in_pass.drain().collect();
-        inner.keys.extend(unfinished);
-        inner.bytes = inner.keys.iter().map(Vec::len).sum();
+        inner.again_if_changed(by.as_ref());
+        inner.removed.extend(done);
+        inner.removed_by = by;
+        inner.return_pass();
         inner.closing = false;
     }
 
     /// If nothing is pending: empties the fallback and sends reads to Redis again, in one step.
-    pub(super) fn try_reopen(&self, lease: Lease, fallback: &dyn Fallback) -> bool {
+    pub(super) fn try_reopen(&self, lease: Lease, fallback: &dyn Fallback, now: Option<&Identity>) -> bool {
         let mut inner = self.inner.lock();
-        let empty = inner.keys.is_empty() && inner.in_pass.is_empty() && inner.late.is_empty();
+        if inner.lease == lease.0 {
+            inner.again_if_changed(now);
+        }
+        let late = !inner.late.is_empty() || inner.again.is_some_and(|until| Instant::now() < until);
+        let empty = inner.keys.is_empty() && inner.in_pass.is_empty() && !late;
         if inner.lease != lease.0 || !empty {
             return false;
         }
@@ -291,8 +362,59 @@ impl Journal {
 impl Inner {
     fn forget(&mut self, added: &[Vec<u8>]) {
         for key in added {
-            self.keys.remove(key);
-            self.bytes -= key.len();
+            if self.keys.remove(key) {
+                self.key_bytes -= key.len();
+            }
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.keys.len() + self.in_pass.iter().filter(|key| !self.keys.contains(*key)).count()
+    }
+
+    fn bytes(&self) -> usize {
+        self.key_bytes + self.pass_bytes
+    }
+
+    /// What the pass did not remove waits for the next one.
+    fn return_pass(&mut self) {
+        self.pass_bytes = 0;
+        for key in std::mem::take(&mut self.in_pass) {
+            let length = key.len();
+            if self.keys.insert(key) {
+                self.key_bytes += length;
+            }
+        }
+    }
+
+    /// A server that is not the one which removed the keys may have started from older data: they are removed
+    /// there too, and the epoch is told again.
+    fn again_if_changed(&mut self, now: Option<&Identity>) {
+        if self.removed_by.is_some() && self.removed_by.as_ref() != now {
+            for key in std::mem::take(&mut self.removed) {
+                let length = key.len();
+                if self.keys.insert(key) {
+                    self.key_bytes += length;
+                }
+            }
+            self.removed_by = None;
+            self.announced = false;
+        }
+    }
+
+    /// Too many new keys would keep the replay from ever catching up.
+    fn is_crowded(&self, more: usize) -> bool {
+        self.closing || (self.crowded && self.keys.len() + more > SHORT)
+    }
+
+    fn is_unattended(&self, now: Instant) -> bool {
+        self.local && self.due.is_none_or(|due| now >= due + OVERDUE)
+    }
+
+    fn add_late(&mut self, new: LateWrite) {
+        match self.late.iter_mut().find(|late| Arc::ptr_eq(&late.lane, &new.lane)) {
+            Some(late) => late.mark = late.mark.max(new.mark),
+            None => self.late.push(new),
         }
     }
 }

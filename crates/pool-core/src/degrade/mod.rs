@@ -7,7 +7,7 @@ mod served;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::lane::Answer as Replies;
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
-use journal::{LateWrite, Write};
+use journal::{LateWrite, Ran, Write};
 use served::Keys;
 
 /// Who answered.
@@ -110,13 +110,15 @@ impl DegradableConn {
             command::check_shared(cmd)?;
         }
         let handle = current_runtime()?;
+        let deadline = Instant::now() + self.limit();
         loop {
             let mut failure = None;
             if !self.shared.journal.is_local() {
                 match self.conn.call_within(&handle, payload, self.limit()).await {
                     Ok(replies) => {
                         self.shared.context.seen.by_redis.fetch_add(1, Ordering::Relaxed);
-                        return Ok((replies, Source::Redis, false));
+                        let pending = self.overtaken(payload);
+                        return Ok((replies, Source::Redis, pending));
                     }
                     Err(failed) if degrades(&failed.error) => failure = Some(failed),
                     Err(failed) => return Err(failed.error),
@@ -125,17 +127,34 @@ impl DegradableConn {
             // The fallback answers at once: without this a loop of calls would never let the runtime's other
             // tasks run, the replay among them.
             tokio::task::coop::consume_budget().await;
-            if let Some((replies, pending)) = self.locally(&handle, payload, failure)? {
+            if let Some((replies, pending)) = self.locally(&handle, payload, failure, deadline)? {
                 self.shared.context.seen.by_fallback.fetch_add(1, Ordering::Relaxed);
                 return Ok((replies, Source::Fallback, pending));
             }
-            // The last pass of a replay is short, or it is over already: look again in a moment. If its holder
-            // runs nowhere, this runtime takes over.
+            // The replay is catching up, or is over already: look again in a moment. If its holder runs
+            // nowhere, this runtime takes over.
             ensure_replay(&self.shared, &handle);
             if handle.spawn(timer::sleep(Duration::from_millis(1))).await.is_err() {
                 return Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"));
             }
         }
+    }
+
+    /// Redis answered a write while another call made the fallback answer for it: what was written is journalled
+    /// like what the fallback took, since this process no longer reads it from Redis. True if it was so.
+    fn overtaken(&self, payload: Payload<'_>) -> bool {
+        if !self.shared.journal.is_local() {
+            return false;
+        }
+        let Ok(keys) = served::judge(payload) else { return false };
+        if keys.is_empty() {
+            return false;
+        }
+        let mut forget = redis::cmd("DEL");
+        forget.arg(&keys);
+        let forget = redis::pipe().add_command(forget).clone();
+        let write = Payload::Batch(&forget);
+        self.on_fallback(write, keys, None, false).is_ok_and(|ran| ran.is_some())
     }
 
     /// The fallback's answer, and whether Redis is yet to hear of it; `None` if Redis is about to be asked again.
@@ -144,27 +163,39 @@ impl DegradableConn {
         handle: &Handle,
         payload: Payload<'_>,
         failure: Option<Failure>,
+        deadline: Instant,
     ) -> Result<Option<(Replies, bool)>, Error> {
         // An open breaker may have no one to look for Redis.
         let refusal = self.shared.admit(handle).err();
         if let Some(closed) = refusal.filter(Error::is_closed) {
             return Err(closed);
         }
+        let away = failure.is_some() || self.shared.context.breaker.is_open() || Instant::now() >= deadline;
         let outcome = failure.as_ref().map_or(Outcome::NotSent, |failure| failure.error.outcome());
+        let may_come_late = outcome == Outcome::MayHaveExecuted && !payload.merely_reads();
+        let late = failure.and_then(|failure| failure.lane).filter(|_| may_come_late).map(LateWrite::on);
         let keys = served::judge(payload).map_err(|error| error.with_outcome(outcome))?;
         let pending = !keys.is_empty();
-        let away = failure.is_some() || self.shared.context.breaker.is_open();
-        let late = failure
-            .filter(|failure| pending && failure.error.outcome() == Outcome::MayHaveExecuted)
-            .and_then(|failure| failure.lane)
-            .map(|lane| LateWrite { mark: lane.mark(), lane });
-        let replies = self.on_fallback(payload, keys, late, away).map_err(|error| {
+        let ran = self.on_fallback(payload, keys, late, away).map_err(|error| {
             if outcome == Outcome::MayHaveExecuted { error.with_outcome(outcome) } else { error }
         })?;
-        if pending && replies.is_some() {
+        let Some(ran) = ran else { return Ok(None) };
+        if ran.began {
+            // What others have on its way, or had and gave up, must not land after its key was removed either.
+            for lane in self.shared.sets.all().into_iter().filter(|lane| lane.in_flight() > 0) {
+                self.shared.journal.add_late(LateWrite::on(lane));
+            }
+        }
+        if ran.unattended {
             ensure_replay(&self.shared, handle);
         }
-        Ok(replies.map(|replies| (replies, pending)))
+        let replies = match payload {
+            Payload::Batch(pipeline) if pipeline.is_transaction() => {
+                answer::dress_as_exec(ran.values, pipeline.len())
+            }
+            _ => Replies::Many(ran.values),
+        };
+        Ok(Some((replies, pending)))
     }
 
     fn on_fallback(
@@ -173,20 +204,13 @@ impl DegradableConn {
         keys: Keys,
         late: Option<LateWrite>,
         away: bool,
-    ) -> Result<Option<Replies>, Error> {
+    ) -> Result<Option<Ran>, Error> {
         let shared = &self.shared;
         let fallback = shared.fallback.as_ref().ok_or_else(no_fallback)?;
         let batch: Vec<&Cmd> = payload.commands().collect();
         let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
-        let before = || shared.context.identity();
         let write = Write { keys, late, away };
-        let Some(values) = shared.journal.run(&**fallback, &batch, atomic, write, before)? else {
-            return Ok(None);
-        };
-        Ok(Some(match payload {
-            Payload::Batch(_) if atomic => answer::dress_as_exec(values, batch.len()),
-            _ => Replies::Many(values),
-        }))
+        shared.journal.run(&**fallback, &batch, atomic, write, || shared.context.identity())
     }
 
     fn limit(&self) -> Duration {

@@ -4,15 +4,22 @@
 //! its key was removed. Then the epoch is announced, the keys are removed one by one, and only when none is
 //! left do reads go to Redis again.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use redis::Value;
 use redis::aio::ConnectionLike;
+use redis::{ServerError, Value};
 use tokio::runtime::Handle;
 
-use super::journal::{CHUNK, LateWrite, Lease};
+use super::journal::{LateWrite, Lease, Pass};
+use crate::budget::Tenant;
+use crate::command::Payload;
 use crate::conn::Conn;
+use crate::dial::Greeting;
+use crate::error::Outcome;
+use crate::fallback::Fallback;
+use crate::lane::Answer as Replies;
 use crate::pool::Shared;
 use crate::timer;
 
@@ -21,11 +28,13 @@ const LOOK_FOR_REDIS: Duration = Duration::from_millis(10);
 const LOOK_FOR_REPLY: Duration = Duration::from_millis(1);
 /// Limit of each step; the lease is renewed before it.
 const STEP: Duration = Duration::from_secs(1);
-/// The same while calls wait for it.
+/// Keys removed in one round trip.
+const CHUNK: usize = 1024;
+/// Limit of a step while calls wait for it.
 const SHORT_STEP: Duration = Duration::from_millis(50);
 /// After so many passes that left new keys behind, calls that would add more wait for one.
-const FREE_PASSES: u32 = 3;
-/// A key that Redis refuses to remove is given up after so many refusals.
+const FREE_PASSES: u32 = 1;
+/// A key that this user is never allowed to remove is given up after so many passes.
 const REFUSALS: u32 = 5;
 
 /// Starts the replay in this runtime, unless somebody is at it.
@@ -51,8 +60,7 @@ impl Drop for Holder {
 }
 
 async fn replay(holder: Holder) {
-    let mut work =
-        Work { lease: holder.lease, announced: false, passes: 0, refusals: 0, unkillable_until: None };
+    let mut work = Work { lease: holder.lease, passes: 0, refused: 0 };
     loop {
         let Some(shared) = holder.shared.upgrade() else { return };
         if !shared.journal.renew(holder.lease, STEP) || shared.context.breaker.is_shut() {
@@ -63,32 +71,35 @@ async fn replay(holder: Holder) {
             return;
         }
         drop(shared);
-        timer::sleep(if away { LOOK_FOR_REDIS } else { LOOK_FOR_REPLY }).await;
+        timer::sleep(if away { LOOK_FOR_REDIS } else { work.pause() }).await;
     }
 }
 
 struct Work {
     lease: Lease,
-    announced: bool,
     passes: u32,
-    refusals: u32,
-    /// A late writer could not be stopped: until then it may still write, and the keys are removed once more.
-    unkillable_until: Option<Instant>,
+    /// Passes in a row in which Redis refused to remove something.
+    refused: u32,
 }
 
 impl Work {
-    /// One round; true once the journal is closed.
+    /// Doubles while Redis refuses.
+    fn pause(&self) -> Duration {
+        match self.refused {
+            0 => LOOK_FOR_REPLY,
+            times => (LOOK_FOR_REDIS * 2u32.pow(times.min(6))).min(STEP / 2),
+        }
+    }
+
+    /// One round; true once the journal is closed, or another's.
     async fn step(&mut self, shared: &Arc<Shared>) -> bool {
         let mut conn = Conn::new(shared.clone()).with_timeout(STEP);
         if !self.stop_late_writers(shared, &mut conn).await {
             return false;
         }
-        if !self.announced {
-            self.announced = true;
-            let (before, now) = (shared.journal.before(), shared.context.identity());
-            shared.journal.announce(before.is_some() && before != now);
-        }
-        let late_may_come = self.unkillable_until.is_some_and(|until| Instant::now() < until);
+        let (before, now) = (shared.journal.before(), shared.context.identity());
+        shared.journal.announce(before.is_some() && before != now);
+        let late_may_come = shared.journal.again().is_some_and(|until| Instant::now() < until);
         if late_may_come && self.passes > 0 {
             return false;
         }
@@ -98,20 +109,27 @@ impl Work {
             if !shared.journal.renew(self.lease, step) {
                 return true;
             }
-            let mut conn = conn.clone().with_timeout(step);
-            let Some(keys) = shared.journal.begin_pass(self.lease, last) else { return true };
+            let keys = match shared.journal.begin_pass(self.lease, last) {
+                Pass::Keys(keys) => keys,
+                Pass::LateWrites => return false,
+                Pass::Lost => return true,
+            };
             let everything = keys.len();
-            let done = self.remove(shared, &mut conn, keys).await;
+            let done = self.remove(shared, &mut conn, keys, step).await;
             let all = done.len() == everything;
             self.passes += 1;
+            // What may yet be written late is removed for now, and kept to be removed again.
+            let done = if late_may_come { Vec::new() } else { done };
+            shared.journal.end_pass(self.lease, done, shared.context.identity());
             if late_may_come {
-                // Removed for now, and kept to be removed again when no late write can come any more.
-                shared.journal.end_pass(self.lease, &[]);
                 return false;
             }
-            shared.journal.end_pass(self.lease, &done);
             let fallback = shared.fallback.as_ref();
-            if fallback.is_some_and(|fallback| shared.journal.try_reopen(self.lease, &**fallback)) {
+            let now = shared.context.identity();
+            let reopened = |fallback: &Arc<dyn Fallback>| {
+                shared.journal.try_reopen(self.lease, &**fallback, now.as_ref())
+            };
+            if fallback.is_some_and(reopened) {
                 if let Some(left_out) = shared.context.chronicle.admit(Instant::now()) {
                     tracing::info!(
                         target: "cenote",
@@ -122,76 +140,150 @@ impl Work {
                 }
                 return true;
             }
-            if !all || !shared.journal.late_writes().is_empty() {
+            if !all {
                 return false;
             }
         }
     }
 
-    /// True once no write of ours can be executed late.
+    /// True once no write of ours can be executed late, or none can be stopped.
     async fn stop_late_writers(&mut self, shared: &Arc<Shared>, conn: &mut Conn) -> bool {
-        let mut settled: Vec<LateWrite> = Vec::new();
+        let limit = shared.context.config.socket_timeout;
         let mut waiting = false;
         for late in shared.journal.late_writes() {
+            if !shared.journal.renew(self.lease, STEP) {
+                return false;
+            }
             if late.lane.has_answered(late.mark) {
-                settled.push(late);
-            } else if !late.lane.has_ended() {
-                // The connection lives: the reply, or its loss, will tell.
-                waiting = true;
-            } else {
-                match kill(shared, conn, &late).await {
-                    Killed::Gone => settled.push(late),
-                    Killed::NotAllowed => {
-                        let until = Instant::now() + shared.context.config.socket_timeout;
-                        self.unkillable_until = self.unkillable_until.max(Some(until));
-                        settled.push(late);
-                    }
-                    Killed::Unknown => return false,
+                shared.journal.settle(&late, None);
+                continue;
+            }
+            if !late.lane.has_ended() {
+                if late.since.elapsed() < limit {
+                    // The connection lives: the reply, or its loss, will tell.
+                    waiting = true;
+                    continue;
+                }
+                // Its task would have found it silent by now: it runs nowhere.
+                late.lane.give_up();
+            }
+            let killed = match late.lane.greeting() {
+                Some(greeting) => kill(shared, conn, greeting).await,
+                None => Killed::Gone,
+            };
+            match killed {
+                Killed::Gone => shared.journal.settle(&late, None),
+                Killed::NotAllowed => shared.journal.settle(&late, Some(Instant::now() + limit)),
+                Killed::Unknown => return false,
+            }
+        }
+        // Calls that were cancelled, or that nobody journalled, went down with these.
+        while let Some(lost) = shared.context.take_lost() {
+            match kill(shared, conn, &lost).await {
+                Killed::Gone => {}
+                Killed::NotAllowed => shared.journal.wait_out(Instant::now() + limit),
+                Killed::Unknown => {
+                    shared.context.note_lost(&lost);
+                    return false;
                 }
             }
         }
-        shared.journal.settle(&settled);
         !waiting
     }
 
     /// Removes `keys` in Redis; returns those that are gone.
-    async fn remove(&mut self, shared: &Arc<Shared>, conn: &mut Conn, keys: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    async fn remove(
+        &mut self,
+        shared: &Arc<Shared>,
+        conn: &mut Conn,
+        keys: Vec<Vec<u8>>,
+        step: Duration,
+    ) -> Vec<Vec<u8>> {
         let mut done = Vec::with_capacity(keys.len());
+        let mut refusal = None;
         for chunk in keys.chunks(CHUNK) {
-            if !shared.journal.renew(self.lease, STEP) {
+            if !shared.journal.renew(self.lease, step) {
                 break;
             }
-            let mut pipeline = redis::pipe();
-            for key in chunk {
-                pipeline.cmd("UNLINK").arg(key);
+            let Some(mut refused) = remove_chunk(shared, conn, "UNLINK", chunk, step).await else { break };
+            if refused.iter().any(|(_, error)| error.code() == "NOPERM") {
+                // A user may be allowed the older name.
+                let keys: Vec<_> = refused.iter().map(|(key, _)| key.clone()).collect();
+                let Some(still) = remove_chunk(shared, conn, "DEL", &keys, step).await else { break };
+                refused = still;
             }
-            let Ok(replies) = conn.req_packed_commands(&pipeline, 0, chunk.len()).await else { break };
-            let mut refused = None;
-            for (key, reply) in chunk.iter().zip(replies) {
-                match reply {
-                    Value::ServerError(error) => refused = Some(error),
-                    _ => done.push(key.clone()),
-                }
+            let kept: HashSet<&Vec<u8>> = refused.iter().map(|(key, _)| key).collect();
+            done.extend(chunk.iter().filter(|key| !kept.contains(key)).cloned());
+            let forbidden = |error: &ServerError| error.code() == "NOPERM" && self.refused >= REFUSALS;
+            let given_up: Vec<_> = refused.iter().filter(|(_, error)| forbidden(error)).collect();
+            if !given_up.is_empty() {
+                tracing::error!(
+                    target: "cenote",
+                    address = %shared.context.target,
+                    keys = given_up.len(),
+                    "Redis does not allow to remove keys that were written during the outage (NOPERM): given up"
+                );
+                done.extend(given_up.iter().map(|(key, _)| key.clone()));
             }
-            if let Some(error) = refused {
-                self.refusals += 1;
-                if error.code() == "NOPERM" && self.refusals >= REFUSALS {
-                    tracing::error!(
-                        target: "cenote",
-                        address = %shared.context.target,
-                        keys = chunk.len(),
-                        "Redis refuses to remove keys written during the outage (NOPERM): given up"
-                    );
-                    done.extend(chunk.iter().cloned());
-                }
-            }
+            refusal = refused.into_iter().next().map(|(_, error)| error).or(refusal);
             if keys.len() > CHUNK {
                 // Many processes come back together, each with many keys: they need not all be first.
                 timer::sleep(crate::breaker::jitter(Duration::from_millis(2))).await;
             }
+            if refusal.is_some() && done.is_empty() {
+                break;
+            }
         }
+        self.note(shared, refusal);
         done
     }
+
+    fn note(&mut self, shared: &Shared, refusal: Option<ServerError>) {
+        let Some(error) = refusal else {
+            self.refused = 0;
+            return;
+        };
+        self.refused += 1;
+        if self.refused == 1 && shared.context.chronicle.admit(Instant::now()).is_some() {
+            tracing::warn!(
+                target: "cenote",
+                address = %shared.context.target,
+                code = error.code(),
+                "Redis refuses to remove keys that were written during the outage: the fallback answers until it does"
+            );
+        }
+    }
+}
+
+/// Returns what was refused, or `None` if no answer came.
+async fn remove_chunk(
+    shared: &Shared,
+    conn: &mut Conn,
+    name: &str,
+    keys: &[Vec<u8>],
+    limit: Duration,
+) -> Option<Vec<(Vec<u8>, ServerError)>> {
+    let mut pipeline = redis::pipe();
+    for key in keys {
+        pipeline.cmd(name).arg(key);
+    }
+    let handle = Handle::try_current().ok()?;
+    let replies = match conn.call_within(&handle, Payload::Batch(&pipeline), limit).await {
+        Ok(Replies::Many(replies)) => replies,
+        Ok(Replies::One(reply)) => vec![reply],
+        Err(failure) => {
+            // Ours may come late too, and must not remove what is written after the journal was closed.
+            if let Some(lane) = failure.lane.filter(|_| failure.error.outcome() == Outcome::MayHaveExecuted) {
+                shared.journal.add_late(LateWrite::on(lane));
+            }
+            return None;
+        }
+    };
+    let refused = keys.iter().zip(replies).filter_map(|(key, reply)| match reply {
+        Value::ServerError(error) => Some((key.clone(), error)),
+        _ => None,
+    });
+    Some(refused.collect())
 }
 
 enum Killed {
@@ -202,13 +294,13 @@ enum Killed {
 }
 
 /// Has the server end the connection that the late write went down.
-async fn kill(shared: &Shared, conn: &mut Conn, late: &LateWrite) -> Killed {
-    let Some(greeting) = late.lane.greeting() else { return Killed::Gone };
+async fn kill(shared: &Shared, conn: &mut Conn, greeting: &Greeting) -> Killed {
     let (Some(id), Some(_)) = (greeting.client_id, &greeting.identity.run_id) else {
         return Killed::NotAllowed;
     };
     // Numbers are given anew by each process: in another one this is somebody else's.
-    if shared.context.identity().is_some_and(|now| now.run_id != greeting.identity.run_id) {
+    let now = shared.context.identity().and_then(|now| now.run_id);
+    if now.is_some() && now != greeting.identity.run_id {
         return Killed::Gone;
     }
     let mut kill = redis::cmd("CLIENT");

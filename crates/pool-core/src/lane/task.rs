@@ -71,7 +71,6 @@ impl Drop for Guard {
 /// Dials while keeping the deadlines of those who wait.
 async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
     let lane = &*guard.lane;
-    let began = Instant::now();
     let mut dial = pin!(context.connect(context.config.connect_timeout, patient));
     let mut timer = Timer::default();
     let dialled = poll_fn(|cx| {
@@ -105,7 +104,7 @@ async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Conn
         }
         Err(error) => {
             // First the breaker, then the callers: when they try again they find it open.
-            let lease = context.dial_failed(&error, began);
+            let lease = context.dial_failed(&error);
             if error.kind() == Kind::Away && !context.breaker.is_open() {
                 // Redis serves others: this runtime alone must not ask again and again.
                 if let Some(shared) = guard.home.upgrade() {
@@ -152,6 +151,11 @@ pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Conne
     drop(driver);
     if lane.has_ended() {
         return None;
+    }
+    if lane.in_flight() > 0
+        && let Some(greeting) = lane.greeting()
+    {
+        context.note_lost(greeting);
     }
     let lease = context.lane_lost(&error, silent || useless);
     lane.end_after(&error, farewell, written);

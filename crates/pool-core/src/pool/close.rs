@@ -25,6 +25,8 @@ pub struct CloseReport {
     pub cut_connections: usize,
     /// Calls that were still unanswered on them.
     pub cut_calls: usize,
+    /// Keys that were written while Redis was away and are not removed there: their old values stay.
+    pub journal_keys: usize,
     /// How long the close waited.
     pub waited: Duration,
 }
@@ -129,13 +131,19 @@ fn cut(shared: &Shared) {
     let cut_shared = shared.sets.end_all(&cause, Farewell::Abort);
     shared.context.budget.end_all(&cause);
     shared.bench.end_all(&cause);
-    let report = CloseReport { cut_connections: cut_shared + exclusive, cut_calls, waited: waited(shared) };
+    let report = CloseReport {
+        cut_connections: cut_shared + exclusive,
+        cut_calls,
+        journal_keys: shared.journal.status().pending_keys,
+        waited: waited(shared),
+    };
     if !shared.embedded {
         tracing::info!(
             target: "cenote",
             address = %shared.context.target,
             cut_connections = report.cut_connections,
             cut_calls,
+            journal_keys = report.journal_keys,
             waited_ms = report.waited.as_millis() as u64,
             "the Redis pool is closed"
         );

@@ -1,5 +1,6 @@
 //! What the tasks of a pool share. It owns no task and no connection, so a task may keep it alive.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,6 +22,8 @@ use super::chronicle::Chronicle;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
+/// So many lost connections are remembered.
+const MOST_LOST: usize = 256;
 /// A reply on an open connection speaks for Redis for so long against a dial that fails.
 const PROOF: Duration = Duration::from_secs(1);
 
@@ -39,6 +42,8 @@ pub(crate) struct Context {
     proven: AtomicUsize,
     rebuilt: Mutex<Option<Instant>>,
     pub(crate) chronicle: Chronicle,
+    /// Connections that were lost with calls unanswered: what they still have on its way may yet be executed.
+    lost: Mutex<VecDeque<Greeting>>,
 }
 
 fn backoff_of(config: &PoolConfig) -> Backoff {
@@ -94,6 +99,7 @@ impl Context {
             proven: AtomicUsize::new(0),
             rebuilt: Mutex::new(None),
             chronicle: Chronicle::default(),
+            lost: Mutex::default(),
             config,
             target,
         }
@@ -208,19 +214,19 @@ impl Context {
 
     /// A lane could not be made. Opens the breaker, unless another connection shows that Redis is there (it may be full, or refuse only this connection). Returns the duty to look for Redis, if it
     /// falls to the caller.
-    pub(crate) fn dial_failed(&self, error: &Error, began: Instant) -> Option<Lease> {
+    pub(crate) fn dial_failed(&self, error: &Error) -> Option<Lease> {
         if error.kind() != Kind::Away {
             return None;
         }
         self.note_error(error);
-        if self.is_proven_since(began) { None } else { self.trip(error) }
+        if self.is_proven() { None } else { self.trip(error) }
     }
 
-    /// A connection is open, and was answered so lately that what failed since `began` is no outage.
-    fn is_proven_since(&self, began: Instant) -> bool {
+    /// A connection is open, and was answered lately: what fails elsewhere is no outage.
+    fn is_proven(&self) -> bool {
         let last_reply = self.last_reply.load(Ordering::Relaxed);
         let lately = self.born + Duration::from_nanos(last_reply) + PROOF;
-        last_reply > 0 && lately > began && self.proven.load(Ordering::Relaxed) > 0
+        last_reply > 0 && lately > Instant::now() && self.proven.load(Ordering::Relaxed) > 0
     }
 
     /// A lane was answered for the first time; what is returned lasts as long as the lane.
@@ -235,6 +241,20 @@ impl Context {
         self.seen.lost.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(target: "cenote", address = %self.target, %error, "a connection was lost");
         if badly { self.trip(error) } else { self.breaker.suspect(Instant::now()) }
+    }
+
+    /// A connection was lost with calls unanswered.
+    pub(crate) fn note_lost(&self, greeting: &Greeting) {
+        let mut lost = self.lost.lock();
+        if lost.len() == MOST_LOST {
+            lost.pop_front();
+        }
+        lost.push_back(greeting.clone());
+    }
+
+    /// The one lost longest ago.
+    pub(crate) fn take_lost(&self) -> Option<Greeting> {
+        self.lost.lock().pop_front()
     }
 
     fn trip(&self, cause: &Error) -> Option<Lease> {

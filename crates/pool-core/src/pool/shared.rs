@@ -32,6 +32,9 @@ impl Shared {
     /// May a call go on? If Redis is away the answer is no, at once; and if nobody is looking for it, because
     /// the task that should runs nowhere, this call's runtime takes that over.
     pub(crate) fn admit(self: &Arc<Self>, handle: &Handle) -> Result<(), Error> {
+        if self.journal.is_local() {
+            ensure_replay(self, handle);
+        }
         let breaker = &self.context.breaker;
         if breaker.is_open()
             && let Some(lease) = breaker.take_over(Instant::now())

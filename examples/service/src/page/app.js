@@ -2,6 +2,8 @@
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 3000;
+const STREAM_AGAIN_MS = 5000;
+const FETCH_EVERY_MS = 250;
 const LOG_LENGTH = 12;
 
 const byId = (id) => document.getElementById(id);
@@ -20,6 +22,12 @@ let shownSince = null;  // when the page saw it first
 let answeredAt = null;  // when the service answered last
 let silentSince = null; // when it stopped answering
 let lastEvent = null;   // the id of the webhook sent last
+let stream = null;      // the server-sent events, while they come
+let heard = 0;          // when the last of them came
+let polling = null;     // the timer of asking instead
+let keeping = null;     // the timer of "Keep fetching"
+let keptSource = null;  // who answered it last
+const samples = [];     // what the chart shows
 
 const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
@@ -66,7 +74,7 @@ function showStatus(status) {
 
   for (const element of document.querySelectorAll("[data-needs-redis]")) element.hidden = !status.enabled;
   write("flags-hint", status.enabled
-    ? "Cached in Redis for five minutes; computed when Redis does not answer within 50 ms."
+    ? "Cached in Redis for five minutes; while it is away, in this process's memory, which is forgotten when it is back."
     : "Cached in this process's memory for five minutes.");
   write("webhook-hint", status.enabled
     ? "A webhook is handled once per event, never without Redis."
@@ -89,6 +97,60 @@ function showStatus(status) {
   const over = status.last_error !== null && status.state === "ready";
   write("last-error-title", over ? "Last error (over)" : "Last error");
   write("last-error", status.last_error ?? "none seen");
+  showAnswers(status);
+  showJournal(status.journal);
+  showLatency(status);
+  showDemo(status.demo);
+}
+
+function showAnswers(status) {
+  const { answered_by_redis: redis, answered_by_fallback: fallback } = status;
+  const local = status.journal.local || status.breaker === "open";
+  write("who", local
+    ? "Now: the fallback, in this process's memory."
+    : status.state === "ready" ? "Now: Redis." : "Now: Redis if it answers in time, else the fallback.");
+  for (const [id, part] of [["by-redis", redis], ["by-fallback", fallback]]) {
+    const whole = redis + fallback;
+    drawBar(byId(`${id}-bar`), part, whole);
+    write(id, whole ? `${part} (${percent(part, whole)} %)` : "0");
+  }
+}
+
+// Never 0 or 100 for what is not.
+function percent(part, whole) {
+  const rounded = Math.round((100 * part) / whole);
+  if (rounded === 0 && part > 0) return "under 1";
+  return rounded === 100 && part < whole ? "over 99" : String(rounded);
+}
+
+function showJournal(journal) {
+  const keys = journal.pending_keys;
+  write("journal", keys
+    ? `${keys === 1 ? "A key was" : "Keys were"} written while Redis was away. What Redis still holds there is removed before it is read again.`
+    : journal.local ? "Closing: Redis is about to be read again." : "Empty: there is nothing that Redis must forget.");
+  write("pending-keys", String(keys));
+  write("late-writes", String(journal.late_writes));
+  write("replays", journal.replays === 1 ? "once" : `${journal.replays} times`);
+}
+
+function showLatency(status) {
+  const at = Date.now();
+  // A change of state tells at once, and is no look of the clock.
+  if (samples.length && at - samples.at(-1).at < 400) return;
+  samples.push({ at, ms: status.state === "ready" ? status.latency_ms : null });
+  while (samples.length > SAMPLES) samples.shift();
+  drawLatency(byId("chart"), samples);
+  write("chart-words", sayLatency(samples));
+}
+
+function showDemo(demo) {
+  byId("demo").hidden = demo === null;
+  if (demo === null) return;
+  const there = demo === "back";
+  write("demo-button", there ? "Take Redis away" : "Bring Redis back");
+  write("demo-hint", there
+    ? "Ends this demo's own Redis at once, as a crash would. Its data stays on disk."
+    : "Starts it again with the data it had.");
 }
 
 function showSilence() {
@@ -100,25 +162,57 @@ function showSilence() {
   showState("silent", "no answer", `No answer from the service since ${clock(new Date(answeredAt ?? silentSince))}. ${before}`);
 }
 
+function heardOf(status, how) {
+  answeredAt = Date.now();
+  silentSince = null;
+  showStatus(status);
+  write("asked", status.status === "error"
+    ? `Readiness answers 503: the service takes no traffic. ${how}`
+    : `Readiness answers 200: the service takes traffic. ${how}`);
+}
+
+// Told as it changes; when that breaks, asked for until it works again.
+function listen() {
+  stream?.close();
+  stream = new EventSource("/api/status/stream");
+  heard = Date.now();
+  stream.onmessage = (event) => {
+    heard = Date.now();
+    clearTimeout(polling);
+    polling = null;
+    heardOf(JSON.parse(event.data), "Live: told at each change.");
+  };
+  stream.onerror = broken;
+}
+
+function broken() {
+  stream?.close();
+  stream = null;
+  setTimeout(listen, STREAM_AGAIN_MS);
+  polling ??= setTimeout(poll);
+}
+
+// A service that hangs closes nothing.
+function watch() {
+  if (stream !== null && Date.now() - heard > PATIENCE_MS) broken();
+}
+
 async function poll() {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), PATIENCE_MS);
   try {
-    const response = await fetch("/health/ready", { signal: limit.signal, cache: "no-store" });
-    const status = await response.json(); // 503 has the same body
-    answeredAt = Date.now();
-    silentSince = null;
-    showStatus(status);
-    write("asked", response.ok
-      ? `Readiness answers ${response.status}: the service takes traffic. Asked every second.`
-      : `Readiness answers ${response.status}: the service takes no traffic. Asked every second.`);
+    const response = await fetch("/api/status", { signal: limit.signal, cache: "no-store" });
+    const status = await response.json();
+    if (polling !== null) heardOf(status, "The live stream broke: asked every second instead.");
   } catch {
-    showSilence();
-    write("asked", "Asking again every second.");
+    if (polling !== null) {
+      showSilence();
+      write("asked", "Asking again every second.");
+    }
   } finally {
     clearTimeout(timer);
   }
-  setTimeout(poll, EVERY_MS);
+  if (polling !== null) polling = setTimeout(poll, EVERY_MS);
 }
 
 function note(outcome, text) {
@@ -152,17 +246,53 @@ async function ask(what, path, options, describe) {
   }
 }
 
+const FROM = {
+  redis: "from the cache in Redis",
+  fallback: "from the memory of this process",
+  computed: "computed, as no cache had them",
+};
+
 function fetchFlags() {
-  const user = byId("user").value;
-  const from = {
-    redis: "from the cache in Redis",
-    memory: "from the memory of this process",
-    computed: "computed, not from the cache",
-  };
-  return ask("Flags", `/api/features/me?user=${encodeURIComponent(user)}`, {}, (body, took) => {
-    const on = Object.entries(body.flags).filter(([, value]) => value).map(([name]) => name);
-    note(`Flags: ${body.source}`, `${on.length ? on.join(", ") : "none"} on for ${body.user}; ${from[body.source] ?? body.source}, in ${took}`);
+  return ask("Flags", `/api/features/me?user=${encodeURIComponent(byId("user").value)}`, {}, noteFlags);
+}
+
+function noteFlags(body, took) {
+  const on = Object.entries(body.flags).filter(([, value]) => value).map(([name]) => name);
+  note(`Flags: ${body.source}`, `${on.length ? on.join(", ") : "none"} on for ${body.user}; ${FROM[body.source] ?? body.source}, in ${took}`);
+}
+
+// Four times a second, and noted only when somebody else answers.
+function keepFetching() {
+  const path = `/api/features/me?user=${encodeURIComponent(byId("user").value || "demo")}`;
+  ask("Flags", path, {}, (body, took) => {
+    if (body.source !== keptSource) noteFlags(body, took);
+    keptSource = body.source;
   });
+}
+
+function toggleKeeping() {
+  if (keeping === null) {
+    keptSource = null;
+    keeping = setInterval(keepFetching, FETCH_EVERY_MS);
+  } else {
+    clearInterval(keeping);
+    keeping = null;
+  }
+  byId("keep").setAttribute("aria-pressed", String(keeping !== null));
+  write("keep", keeping === null ? "Keep fetching" : "Stop fetching");
+  write("keep-text", keeping === null
+    ? "Fetches flags four times a second, to have something to see."
+    : "Four times a second; noted below when somebody else answers.");
+}
+
+async function pressDemo() {
+  const away = byId("demo-button").textContent.startsWith("Take");
+  byId("demo-button").disabled = true;
+  await ask("Redis", away ? "/demo/redis/away" : "/demo/redis/back", { method: "POST" }, (body, took) => {
+    note(`Redis: ${body.redis}`, `${away ? "taken away" : "brought back"} by the button, asked in ${took}`);
+    showDemo(body.redis);
+  });
+  byId("demo-button").disabled = false;
 }
 
 function sendWebhook(id) {
@@ -189,4 +319,8 @@ byId("webhook").addEventListener("click", () => {
 });
 byId("webhook-again").addEventListener("click", () => sendWebhook(lastEvent));
 
-poll();
+byId("keep").addEventListener("click", toggleKeeping);
+byId("demo-button").addEventListener("click", pressDemo);
+
+listen();
+setInterval(watch, EVERY_MS);

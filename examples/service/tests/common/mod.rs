@@ -1,6 +1,8 @@
 //! The service in this process or in its own, and a plain HTTP client to talk to it.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod browser;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cenote::{CloseReport, Error, FallbackLru, Pool, PoolBuilder};
+use cenote_service::App;
 use cenote_testkit::eventually;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,6 +94,11 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start(pool: Pool) -> Self {
+        Self::start_app(pool.clone(), App::new(pool)).await
+    }
+
+    /// `app` must be on `pool`.
+    pub(crate) async fn start_app(pool: Pool, app: App) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -98,7 +106,7 @@ impl Service {
             let _ = stopped.await;
             "stopped by the test"
         };
-        let task = tokio::spawn(cenote_service::serve(listener, pool.clone(), stopping));
+        let task = tokio::spawn(cenote_service::serve(listener, app, stopping));
         Self { addr, pool, stop, task }
     }
 
@@ -141,7 +149,7 @@ impl Process {
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cenote-service"));
         command.env_clear().env("PORT", "0").envs(variables.iter().copied());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let sink = Arc::clone(&log);
@@ -171,6 +179,15 @@ impl Process {
             found.is_some()
         });
         found.unwrap()
+    }
+
+    /// The next line on standard output.
+    pub(crate) fn said(&mut self) -> String {
+        let mut line = String::new();
+        let output = self.child.stdout.as_mut().unwrap();
+        // Never more than one line is there, so none is lost with the buffer.
+        BufReader::new(output).read_line(&mut line).unwrap();
+        line
     }
 
     pub(crate) fn terminate(&self) {

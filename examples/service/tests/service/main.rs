@@ -4,5 +4,6 @@
 mod common;
 mod features;
 mod health;
+mod live;
 mod process;
 mod webhook;

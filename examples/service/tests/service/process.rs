@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use cenote_testkit::{Server, blackhole_addr, dead_port, eventually};
 
-use crate::common::{LIMIT, Process, get};
+use crate::common::{LIMIT, Process, get, request};
 
 #[test]
 fn a_configuration_that_cannot_be_used_exits_2_with_one_sentence_and_no_password() {
@@ -94,4 +94,19 @@ fn a_start_reads_as_a_story_and_sigterm_closes_the_pool() {
         rest = after;
     }
     assert!(!log.contains("hush-hush"), "{log}");
+}
+
+#[tokio::test]
+async fn a_service_that_a_demo_started_asks_for_its_redis_on_standard_output() {
+    let own = [("sec-fetch-site", "same-origin")];
+    let mut process = Process::start(&[("REDIS_ENABLED", "false"), ("CENOTE_DEMO", "1")]);
+    let addr = process.addr();
+    for word in ["away", "back"] {
+        let path = format!("/demo/redis/{word}");
+        assert_eq!(request(addr, "POST", &path, &own, "").await.unwrap().status, 200);
+        assert_eq!(process.said(), format!("{word}\n"));
+    }
+
+    let process = Process::start(&[("REDIS_ENABLED", "false")]);
+    assert_eq!(request(process.addr(), "POST", "/demo/redis/away", &own, "").await.unwrap().status, 404);
 }
