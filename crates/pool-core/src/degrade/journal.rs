@@ -8,7 +8,6 @@
 //!   outage can see this one's values.
 //! * A lease names its holder by a number that only grows; a holder that lost it changes nothing any more.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use parking_lot::Mutex;
 use redis::{Cmd, Value};
 use tokio::sync::watch;
 
+use super::ledger::Ledger;
 use super::served::Keys;
 use crate::dial::Identity;
 use crate::error::{Error, Kind};
@@ -40,14 +40,7 @@ pub(crate) struct Journal {
 #[derive(Default)]
 struct Inner {
     local: bool,
-    keys: HashSet<Vec<u8>>,
-    /// Those being removed in Redis right now.
-    in_pass: HashSet<Vec<u8>>,
-    /// Those that are removed, and which server removed them: another one may yet have them.
-    removed: Vec<Vec<u8>>,
-    removed_by: Option<Identity>,
-    key_bytes: usize,
-    pass_bytes: usize,
+    keys: Ledger,
     /// One for each lane.
     late: Vec<LateWrite>,
     /// Some could not be stopped: until then they may still come.
@@ -178,11 +171,11 @@ impl Journal {
         }
         let values = fallback
             .execute(batch, atomic)
-            .inspect_err(|_| inner.forget(&added))
+            .inspect_err(|_| inner.keys.forget(&added))
             .map_err(|why| refused(&why))?;
         if values.iter().all(|value| matches!(value, Value::ServerError(_))) {
             // Nothing was changed, so nothing is to be removed.
-            inner.forget(&added);
+            inner.keys.forget(&added);
         }
         let unattended = inner.is_unattended(Instant::now());
         Ok(Some(Ran { values, began, unattended }))
@@ -190,27 +183,21 @@ impl Journal {
 
     /// Adds what is new, all or nothing; returns what was added.
     fn admit(&self, inner: &mut Inner, keys: Keys) -> Result<Keys, Error> {
-        let mut new: Keys = keys.into_iter().filter(|key| !inner.keys.contains(key)).collect();
-        new.sort_unstable();
-        new.dedup();
-        let unknown = || new.iter().filter(|key| !inner.in_pass.contains(*key));
-        let bytes: usize = unknown().map(Vec::len).sum();
-        let pending = inner.pending();
-        if pending + unknown().count() > self.most_keys || inner.bytes() + bytes > self.most_bytes {
+        let new = inner.keys.new_among(keys);
+        let (more_keys, more_bytes) = inner.keys.growth(&new);
+        let (pending, bytes) = (inner.keys.len(), inner.keys.bytes());
+        if pending + more_keys > self.most_keys || bytes + more_bytes > self.most_bytes {
             return Err(Error::not_sent(
                 Kind::Overloaded,
                 format!(
-                    "overloaded: the outage journal is full ({pending} keys of {}, {} bytes of {}), so a write to \
+                    "overloaded: the outage journal is full ({pending} keys of {}, {bytes} bytes of {}), so a write to \
                      one more key cannot be remembered until Redis is back",
-                    self.most_keys,
-                    inner.bytes(),
-                    self.most_bytes
+                    self.most_keys, self.most_bytes
                 ),
             ));
         }
         for key in &new {
-            inner.key_bytes += key.len();
-            inner.keys.insert(key.clone());
+            inner.keys.add(key.clone());
         }
         Ok(new)
     }
@@ -226,7 +213,7 @@ impl Journal {
     pub(crate) fn status(&self) -> JournalStatus {
         let inner = self.inner.lock();
         JournalStatus {
-            pending_keys: inner.pending(),
+            pending_keys: inner.keys.len(),
             late_writes: inner.late.len(),
             local: inner.local,
             epoch: self.epochs.borrow().number,
@@ -266,7 +253,7 @@ impl Journal {
         if inner.lease == lease.0 {
             inner.due = None;
             inner.closing = false;
-            inner.return_pass();
+            inner.keys.return_pass();
         }
     }
 
@@ -319,10 +306,8 @@ impl Journal {
         }
         inner.crowded = last;
         // Short enough to be waited for.
-        inner.closing = last && inner.keys.len() <= SHORT;
-        inner.in_pass = std::mem::take(&mut inner.keys);
-        inner.pass_bytes = std::mem::take(&mut inner.key_bytes);
-        Pass::Keys(inner.in_pass.iter().cloned().collect())
+        inner.closing = last && inner.keys.waiting() <= SHORT;
+        Pass::Keys(inner.keys.begin_pass())
     }
 
     /// Those of `done` are removed in Redis; the rest of the pass was not.
@@ -331,13 +316,8 @@ impl Journal {
         if inner.lease != lease.0 {
             return;
         }
-        for key in &done {
-            inner.in_pass.remove(key);
-        }
-        inner.again_if_changed(by.as_ref());
-        inner.removed.extend(done);
-        inner.removed_by = by;
-        inner.return_pass();
+        inner.announced &= !inner.keys.again_if_changed(by.as_ref());
+        inner.keys.end_pass(done, by);
         inner.closing = false;
     }
 
@@ -345,10 +325,10 @@ impl Journal {
     pub(super) fn try_reopen(&self, lease: Lease, fallback: &dyn Fallback, now: Option<&Identity>) -> bool {
         let mut inner = self.inner.lock();
         if inner.lease == lease.0 {
-            inner.again_if_changed(now);
+            inner.announced &= !inner.keys.again_if_changed(now);
         }
         let late = !inner.late.is_empty() || inner.again.is_some_and(|until| Instant::now() < until);
-        let empty = inner.keys.is_empty() && inner.in_pass.is_empty() && !late;
+        let empty = inner.keys.len() == 0 && !late;
         if inner.lease != lease.0 || !empty {
             return false;
         }
@@ -360,51 +340,9 @@ impl Journal {
 }
 
 impl Inner {
-    fn forget(&mut self, added: &[Vec<u8>]) {
-        for key in added {
-            if self.keys.remove(key) {
-                self.key_bytes -= key.len();
-            }
-        }
-    }
-
-    fn pending(&self) -> usize {
-        self.keys.len() + self.in_pass.iter().filter(|key| !self.keys.contains(*key)).count()
-    }
-
-    fn bytes(&self) -> usize {
-        self.key_bytes + self.pass_bytes
-    }
-
-    /// What the pass did not remove waits for the next one.
-    fn return_pass(&mut self) {
-        self.pass_bytes = 0;
-        for key in std::mem::take(&mut self.in_pass) {
-            let length = key.len();
-            if self.keys.insert(key) {
-                self.key_bytes += length;
-            }
-        }
-    }
-
-    /// A server that is not the one which removed the keys may have started from older data: they are removed
-    /// there too, and the epoch is told again.
-    fn again_if_changed(&mut self, now: Option<&Identity>) {
-        if self.removed_by.is_some() && self.removed_by.as_ref() != now {
-            for key in std::mem::take(&mut self.removed) {
-                let length = key.len();
-                if self.keys.insert(key) {
-                    self.key_bytes += length;
-                }
-            }
-            self.removed_by = None;
-            self.announced = false;
-        }
-    }
-
     /// Too many new keys would keep the replay from ever catching up.
     fn is_crowded(&self, more: usize) -> bool {
-        self.closing || (self.crowded && self.keys.len() + more > SHORT)
+        self.closing || (self.crowded && self.keys.waiting() + more > SHORT)
     }
 
     fn is_unattended(&self, now: Instant) -> bool {

@@ -1,6 +1,7 @@
 //! The degradable connection: Redis answers, or the fallback does, and the caller can tell which.
 
 mod journal;
+mod ledger;
 mod replay;
 mod served;
 
