@@ -148,5 +148,12 @@ fn cut(shared: &Shared) {
             "the Redis pool is closed"
         );
     }
+    if report.journal_keys > 0 {
+        tracing::warn!(
+            target: "cenote",
+            journal_keys = report.journal_keys,
+            "keys that were overwritten or deleted while Redis was away keep their old values there until they expire"
+        );
+    }
     shared.closing.report.send_replace(Some(report));
 }

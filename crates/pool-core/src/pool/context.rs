@@ -281,7 +281,7 @@ impl Context {
                 target: "cenote",
                 %cause,
                 lines_left_out = left_out,
-                "Redis is away: calls fail fast until it answers again"
+                "Redis is away: strict calls fail fast until it answers again"
             );
         }
     }

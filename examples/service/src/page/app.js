@@ -20,6 +20,7 @@ const MEANING = {
 let shown = null;       // the state word on the page
 let shownSince = null;  // when the page saw it first
 let answeredAt = null;  // when the service answered last
+let pressedAt = 0;       // when the button was
 let silentSince = null; // when it stopped answering
 let lastEvent = null;   // the id of the webhook sent last
 let stream = null;      // the server-sent events, while they come
@@ -89,7 +90,7 @@ function showStatus(status) {
   write("since", `since ${clock(new Date(since))} (${ago(since)})`);
   write("required", status.required ? "yes: not ready without Redis" : "no: serves without Redis");
   write("latency", status.latency_ms === null ? "none yet" : `${status.latency_ms.toFixed(2)} ms`);
-  write("breaker", status.breaker === "open" ? "open: calls fail at once" : "closed: calls go through");
+  write("breaker", status.breaker === "open" ? "open: calls that need Redis fail at once" : "closed: calls go through");
   write("in-flight", String(status.in_flight));
   write("dedicated", String(status.dedicated_in_use));
   write("reconnects", `${status.reconnects} (${status.dials} attempts in all)`);
@@ -100,7 +101,7 @@ function showStatus(status) {
   showAnswers(status);
   showJournal(status.journal);
   showLatency(status);
-  showDemo(status.demo);
+  showDemo(status.demo, status.state);
 }
 
 function showAnswers(status) {
@@ -143,13 +144,16 @@ function showLatency(status) {
   write("chart-words", sayLatency(samples));
 }
 
-function showDemo(demo) {
+// `demo` is what was asked for last; whether it came about, the pool's state tells.
+function showDemo(demo, state) {
   byId("demo").hidden = demo === null;
   if (demo === null) return;
-  const there = demo === "back";
+  const failed = demo === "back" && state === "degraded" && Date.now() - pressedAt > 3000;
+  const there = demo === "back" && !failed;
   write("demo-button", there ? "Take Redis away" : "Bring Redis back");
   write("demo-hint", there
     ? "Ends this demo's own Redis at once, as a crash would. Its data stays on disk."
+    : failed ? "It did not come back: the demo's terminal says why. Press to try again."
     : "Starts it again with the data it had.");
 }
 
@@ -289,7 +293,8 @@ async function pressDemo() {
   const away = byId("demo-button").textContent.startsWith("Take");
   byId("demo-button").disabled = true;
   await ask("Redis", away ? "/demo/redis/away" : "/demo/redis/back", { method: "POST" }, (body, took) => {
-    note(`Redis: ${body.redis}`, `${away ? "taken away" : "brought back"} by the button, asked in ${took}`);
+    pressedAt = Date.now();
+    note(`Redis: ${body.redis}`, `asked for by the button, in ${took}`);
     showDemo(body.redis);
   });
   byId("demo-button").disabled = false;

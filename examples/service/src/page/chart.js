@@ -82,6 +82,7 @@ function sayLatency(samples) {
   const missing = samples.length - values.length;
   if (!samples.length) return "No sample yet.";
   const seconds = Math.round((samples.at(-1).at - samples[0].at) / 1000);
+  if (seconds === 0) return values.length ? `Now ${inMs(values.at(-1))}.` : "No round trip yet.";
   const gaps = missing ? ` Redis did not answer at ${missing} of ${samples.length} looks.` : "";
   if (!values.length) return `The last ${seconds} s: no round trip.${gaps}`;
   const last = samples.at(-1).ms;
