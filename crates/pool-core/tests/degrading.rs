@@ -307,6 +307,11 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
                     let (seen, by) = value(&mut soft, &key).await;
                     let mine = Some(n.to_string());
                     match (written.source, by) {
+                        // Another call's outage began while Redis answered this one: the key is to go, and may
+                        // have gone.
+                        (Source::Redis, Source::Redis) if written.pending => {
+                            assert!(seen == mine || seen.is_none(), "seed {seed}: {seen:?}");
+                        }
                         (Source::Redis, Source::Redis) => {
                             redis += 1;
                             assert_eq!(seen, mine, "seed {seed}: an answered write is lost");
