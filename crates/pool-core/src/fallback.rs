@@ -16,6 +16,9 @@ pub trait Fallback: Send + Sync + 'static {
     /// With `atomic` no other batch is seen in between, as in `MULTI`/`EXEC`, and the values are those of the
     /// `EXEC` reply: one per command of `batch`, without the `MULTI` and the `QUEUED`s.
     ///
+    /// During an outage it is called under the lock of the outage journal: it must not block, nor call the pool
+    /// that it serves.
+    ///
     /// # Errors
     ///
     /// [`NotDegradable`] when the store does not serve one of the commands.
