@@ -292,7 +292,7 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
                 let mut hasty = soft.clone().with_timeout(Duration::ZERO);
                 let mut random = seed.wrapping_add(writer).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
                 let mut n = 0u64;
-                let (mut redis, mut fallback) = (0u64, 0u64);
+                let (mut redis, mut fallback, mut overtaken) = (0u64, 0u64, 0u64);
                 while pool.status().journal.replays < rounds {
                     n += 1;
                     // The fallback answers at once: the replay has its turn.
@@ -310,6 +310,7 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
                         // Another call's outage began while Redis answered this one: the key is to go, and may
                         // have gone.
                         (Source::Redis, Source::Redis) if written.pending => {
+                            overtaken += u64::from(seen.is_none());
                             assert!(seen == mine || seen.is_none(), "seed {seed}: {seen:?}");
                         }
                         (Source::Redis, Source::Redis) => {
@@ -334,19 +335,20 @@ async fn writes_racing_the_reopening_are_neither_lost_nor_resurrected() {
                         other => panic!("{other:?}"),
                     }
                 }
-                (redis, fallback)
+                (redis, fallback, overtaken)
             })
         })
         .collect();
-    let (mut redis, mut fallback) = (0, 0);
+    let (mut redis, mut fallback, mut overtaken) = (0, 0, 0);
     for writer in writers {
-        let (by_redis, by_fallback) = within(Duration::from_secs(300), writer).await.unwrap();
+        let (by_redis, by_fallback, gone) = within(Duration::from_secs(300), writer).await.unwrap();
         redis += by_redis;
         fallback += by_fallback;
+        overtaken += gone;
     }
     replayed(&pool).await;
     println!(
-        "seed {seed}: {} reopenings, {redis} writes by Redis, {fallback} by the fallback",
+        "seed {seed}: {} reopenings, {redis} writes by Redis, {fallback} by the fallback, {overtaken} answered as pending and gone",
         pool.status().journal.replays
     );
     assert!(pool.status().journal.replays >= rounds && redis > 1_000 && fallback > 1_000);

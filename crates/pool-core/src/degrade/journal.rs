@@ -122,8 +122,18 @@ pub(super) struct Lease(u64);
 pub(super) struct Write {
     pub(super) keys: Keys,
     pub(super) late: Option<LateWrite>,
-    /// Redis was asked in vain, or need not be: it is known to be away.
-    pub(super) away: bool,
+    pub(super) why: Why,
+}
+
+/// Why a call comes to the journal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Redis was asked in vain, or need not be: it is known to be away, or the call has waited long enough.
+    Away,
+    /// The fallback answers for Redis: unless that is over, or about to be.
+    Local,
+    /// Redis answered, but the fallback does for everybody else: unless that is over.
+    Overtaken,
 }
 
 impl Journal {
@@ -152,10 +162,15 @@ impl Journal {
         write: Write,
         before: impl FnOnce() -> Option<Identity>,
     ) -> Result<Option<Ran>, Error> {
-        let Write { keys, late, away } = write;
+        let Write { keys, late, why } = write;
         let mut inner = self.inner.lock();
         let writes = !keys.is_empty();
-        if !away && (!inner.local || (writes && inner.is_crowded(keys.len()))) {
+        let ask_redis = match why {
+            Why::Away => false,
+            Why::Local => !inner.local || (writes && inner.is_crowded(keys.len())),
+            Why::Overtaken => !inner.local,
+        };
+        if ask_redis {
             return Ok(None);
         }
         // Whatever becomes of this call, its write may yet be executed.

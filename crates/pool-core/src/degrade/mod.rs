@@ -25,7 +25,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::lane::Answer as Replies;
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
-use journal::{LateWrite, Ran, Write};
+use journal::{LateWrite, Ran, Why, Write};
 use served::Keys;
 
 /// Who answered.
@@ -155,7 +155,7 @@ impl DegradableConn {
         forget.arg(&keys);
         let forget = redis::pipe().add_command(forget).clone();
         let write = Payload::Batch(&forget);
-        self.on_fallback(write, keys, None, false).is_ok_and(|ran| ran.is_some())
+        self.on_fallback(write, keys, None, Why::Overtaken).is_ok_and(|ran| ran.is_some())
     }
 
     /// The fallback's answer, and whether Redis is yet to hear of it; `None` if Redis is about to be asked again.
@@ -177,9 +177,11 @@ impl DegradableConn {
         let late = failure.and_then(|failure| failure.lane).filter(|_| may_come_late).map(LateWrite::on);
         let keys = served::judge(payload).map_err(|error| error.with_outcome(outcome))?;
         let pending = !keys.is_empty();
-        let ran = self.on_fallback(payload, keys, late, away).map_err(|error| {
-            if outcome == Outcome::MayHaveExecuted { error.with_outcome(outcome) } else { error }
-        })?;
+        let ran = self.on_fallback(payload, keys, late, if away { Why::Away } else { Why::Local }).map_err(
+            |error| {
+                if outcome == Outcome::MayHaveExecuted { error.with_outcome(outcome) } else { error }
+            },
+        )?;
         let Some(ran) = ran else { return Ok(None) };
         if ran.began {
             // What others have on its way, or had and gave up, must not land after its key was removed either.
@@ -204,13 +206,13 @@ impl DegradableConn {
         payload: Payload<'_>,
         keys: Keys,
         late: Option<LateWrite>,
-        away: bool,
+        why: Why,
     ) -> Result<Option<Ran>, Error> {
         let shared = &self.shared;
         let fallback = shared.fallback.as_ref().ok_or_else(no_fallback)?;
         let batch: Vec<&Cmd> = payload.commands().collect();
         let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
-        let write = Write { keys, late, away };
+        let write = Write { keys, late, why };
         shared.journal.run(&**fallback, &batch, atomic, write, || shared.context.identity())
     }
 

@@ -115,12 +115,14 @@ impl Work {
                 Pass::Lost => return true,
             };
             let everything = keys.len();
+            // Asked before: whoever greets us during the pass must not be taken for the one that removed them all.
+            let by = shared.context.identity();
             let done = self.remove(shared, &mut conn, keys, step).await;
             let all = done.len() == everything;
             self.passes += 1;
             // What may yet be written late is removed for now, and kept to be removed again.
             let done = if late_may_come { Vec::new() } else { done };
-            shared.journal.end_pass(self.lease, done, shared.context.identity());
+            shared.journal.end_pass(self.lease, done, by);
             if late_may_come {
                 return false;
             }
