@@ -10,6 +10,7 @@ use cenote_testkit::{Server, Watchdog, eventually, within};
 use redis::AsyncCommands;
 use tokio::runtime::{Builder, Runtime};
 
+// Of one test alone: it counts the server's clients.
 static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::builder().url(SERVER.url()).build().unwrap());
 
@@ -117,7 +118,8 @@ fn outside_any_runtime_a_call_is_an_error_and_not_a_panic() {
 
 #[test]
 fn a_runtime_without_timers_or_io_gets_an_error_and_not_a_hang() {
-    let pool = Pool::builder().url(SERVER.url()).build().unwrap();
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
     let runtime = Builder::new_current_thread().build().unwrap();
     let error = runtime
         .block_on(within(Duration::from_secs(5), async { pool.conn().get::<_, Option<String>>("k").await }))
@@ -127,7 +129,8 @@ fn a_runtime_without_timers_or_io_gets_an_error_and_not_a_hang() {
 
 #[test]
 fn under_a_paused_clock_calls_are_answered_and_not_timed_out() {
-    let pool = Pool::builder().url(SERVER.url()).build().unwrap();
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(within(Duration::from_secs(30), async {
         let mut conn = pool.conn();
