@@ -1,13 +1,11 @@
 //! From what a lane hands back to what `redis` expects of a connection.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Cmd, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::command::Payload;
 use crate::error::{Error, Kind};
-use crate::fallback::Fallback;
 use crate::lane::Answer;
 
 pub(crate) fn one(result: Result<Answer, Error>) -> RedisResult<Value> {
@@ -79,18 +77,8 @@ pub(crate) fn timed_out(payload: Payload<'_>, limit: Duration, error: &Error) ->
     )
 }
 
-/// Runs a pipeline on the fallback and dresses the answers as the server would: the replies of `MULTI` and of
-/// each queued command come before the one array of `EXEC`.
-pub(crate) fn shaped_like_redis(
-    fallback: &Arc<dyn Fallback>,
-    batch: &[&Cmd],
-    pipeline: &Pipeline,
-) -> Result<Answer, Error> {
-    let atomic = pipeline.is_transaction();
-    let values = fallback.execute(batch, atomic)?;
-    Ok(if atomic { dress_as_exec(values, batch.len()) } else { Answer::Many(values) })
-}
-
+/// Dresses the values of an atomic batch as the server would: the replies of `MULTI` and of each queued command come
+/// before the one array of `EXEC`.
 pub(crate) fn dress_as_exec(values: Vec<Value>, commands: usize) -> Answer {
     let aborted = values.iter().find(|value| {
         matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ExecAbort))

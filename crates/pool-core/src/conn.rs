@@ -14,6 +14,7 @@ use crate::command::{self, Payload};
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane};
 use crate::pool::{Shared, current_runtime};
+use crate::push::execute_with_pubsub;
 use crate::timer;
 
 /// A handle for commands over the pool's shared connections. Cheap to make and to clone.
@@ -167,10 +168,9 @@ impl Conn {
         let fallback = self.shared.fallback.as_ref();
         let fallback = fallback.ok_or_else(|| Error::config("an embedded pool needs a fallback"))?;
         let batch: Vec<&Cmd> = payload.commands().collect();
-        match payload {
-            Payload::One(_) => Ok(Answer::Many(fallback.execute(&batch, false)?)),
-            Payload::Batch(pipeline) => answer::shaped_like_redis(fallback, &batch, pipeline),
-        }
+        let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
+        let values = execute_with_pubsub(&self.shared.local, &**fallback, &batch, atomic)?;
+        Ok(if atomic { answer::dress_as_exec(values, batch.len()) } else { Answer::Many(values) })
     }
 }
 

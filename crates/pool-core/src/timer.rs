@@ -6,6 +6,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 /// One timer, moved only when something is due earlier than what it is set for.
@@ -44,6 +46,31 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 pub(crate) async fn sleep(pause: Duration) {
     let (until, mut timer) = (Instant::now() + pause, Timer::default());
     poll_fn(|cx| timer.poll(Some(until), cx)).await;
+}
+
+/// [`within`] in a task of the runtime, for callers whose own future must not own a timer; the task ends with the
+/// caller's interest. `None` if the runtime has ended.
+pub(crate) async fn within_a_task<F>(handle: &Handle, limit: Duration, future: F) -> Option<Option<F::Output>>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    AbortOnDrop(handle.spawn(within(limit, future))).await.ok()
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, tokio::task::JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What `future` gives, or `None` when that takes longer than `limit`.

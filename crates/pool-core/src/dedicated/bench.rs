@@ -45,7 +45,7 @@ struct Holder {
 }
 
 /// The right to one exclusive connection. Dropping it passes it on.
-pub(super) struct Place {
+pub(crate) struct Place {
     bench: Bench,
     armed: bool,
 }
@@ -121,7 +121,7 @@ impl Bench {
     }
 
     /// Remembers who holds a place, for the message of whoever waits in vain.
-    pub(super) fn hold(&self, at: &'static Location<'static>) -> u64 {
+    pub(crate) fn hold(&self, at: &'static Location<'static>) -> u64 {
         let mut state = self.0.lock();
         state.last_holder += 1;
         let id = state.last_holder;
@@ -129,11 +129,11 @@ impl Bench {
         id
     }
 
-    pub(super) fn unhold(&self, id: u64) {
+    pub(crate) fn unhold(&self, id: u64) {
         self.0.lock().holders.retain(|holder| holder.id != id);
     }
 
-    pub(super) fn describe(&self, waited: Duration) -> String {
+    pub(crate) fn describe(&self, waited: Duration) -> String {
         let state = self.0.lock();
         let mut text = format!(
             "waited {:.3} s for one of {} exclusive connections (REDIS_MAX_CONNECTIONS - 1); in use: {}",

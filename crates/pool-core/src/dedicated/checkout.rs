@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::bench::{Entry, Place};
 use super::connection::Dedicated;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Lane, Use, launch};
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
@@ -28,11 +28,13 @@ pub(crate) async fn check_out(
     let fresh = lane.is_none();
     let lane = lane.unwrap_or_else(|| new_lane(&shared, &handle));
     let mut dedicated = Dedicated::new(shared, lane, place, held);
-    if fresh {
-        dedicated.greet(began + limit).await?;
+    let ready = if fresh {
+        dedicated.greet(began + limit).await
     } else {
-        dedicated.make_clean(&handle, began + limit).await?;
-    }
+        dedicated.make_clean(&handle, began + limit).await
+    };
+    // What may have been executed was ours, and nothing of the caller's.
+    ready.map_err(|error| error.with_outcome(Outcome::NotSent))?;
     Ok(dedicated)
 }
 
@@ -44,7 +46,7 @@ pub(super) fn new_lane(shared: &Arc<Shared>, handle: &Handle) -> Arc<Lane> {
 }
 
 /// Waits its turn. The time is kept by a task, since a caller's future must not own a timer.
-pub(super) async fn wait_for_place(
+pub(crate) async fn wait_for_place(
     shared: &Arc<Shared>,
     handle: &Handle,
     began: Instant,
@@ -58,38 +60,17 @@ pub(super) async fn wait_for_place(
     }
     if shared.context.config.max_connections == 1 {
         return Err(Error::config(
-            "REDIS_MAX_CONNECTIONS is 1, which leaves no exclusive connection: it must be 2 or more for dedicated()",
+            "REDIS_MAX_CONNECTIONS is 1, which leaves none for dedicated() or subscriber(): it must be 2 or more",
         ));
     }
     let receiver = match shared.bench.enter(handle.id()) {
         Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
         Entry::Wait(receiver) => receiver,
     };
-    let task = handle.spawn(async move { timer::within(limit, receiver).await });
-    match AbortOnDrop(task).await {
-        Ok(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
-        Ok(Some(Err(_))) => Err(Error::closed()),
-        Ok(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
-        Err(_) => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
-    }
-}
-
-/// A caller that goes away leaves the queue.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> std::future::Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+    match timer::within_a_task(handle, limit, receiver).await {
+        Some(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
+        Some(Some(Err(_))) => Err(Error::closed()),
+        Some(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
+        None => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
     }
 }

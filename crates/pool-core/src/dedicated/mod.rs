@@ -6,8 +6,8 @@ mod connection;
 mod raw;
 mod transaction;
 
-pub(crate) use bench::Bench;
-pub(crate) use checkout::check_out;
+pub(crate) use bench::{Bench, Place};
+pub(crate) use checkout::{check_out, wait_for_place};
 pub use connection::Dedicated;
 pub use raw::DedicatedIo;
 pub(crate) use raw::open_raw;

@@ -62,6 +62,7 @@ pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
         }
     }
     shared.closing.began.get_or_init(Instant::now);
+    shared.hubs.end_all(&Error::closed());
     if done.borrow().is_none() {
         match Handle::try_current() {
             Ok(handle) => drop(handle.spawn(drain(Drainer::new(shared.clone())))),

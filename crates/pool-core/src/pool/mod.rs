@@ -23,6 +23,7 @@ use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
 use crate::degrade::{DegradableConn, Epoch, Journal, no_fallback};
 use crate::error::Error;
 use crate::fallback::Fallback;
+use crate::push::{Hubs, Local, Subscriber};
 
 pub use builder::PoolBuilder;
 pub use close::CloseReport;
@@ -76,6 +77,8 @@ impl Pool {
                 context: Arc::new(context),
                 sets: crate::lane::Sets::default(),
                 bench: Bench::new(most_exclusive),
+                hubs: Hubs::default(),
+                local: Local::default(),
                 journal,
                 fallback,
                 embedded,
@@ -139,6 +142,12 @@ impl Pool {
     /// Follows the ends of outages in which a degradable connection wrote.
     pub fn epochs(&self) -> watch::Receiver<Epoch> {
         self.shared.journal.epochs()
+    }
+
+    /// A subscriber to channels, patterns and changes of keys: see [`Subscriber`]. Makes no connection yet.
+    #[track_caller]
+    pub fn subscriber(&self) -> Subscriber {
+        Subscriber::new(self.shared.clone(), Location::caller())
     }
 
     /// An exclusive connection, for blocking commands and whatever changes a connection. First come, first

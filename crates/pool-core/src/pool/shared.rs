@@ -14,12 +14,16 @@ use crate::error::{Error, Kind};
 use crate::fallback::Fallback;
 use crate::lane::{Lane, Sets, Use};
 use crate::pool::Context;
+use crate::push::{Hubs, Local};
 use crate::transport::Farewell;
 
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
     pub(crate) sets: Sets,
     pub(crate) bench: Bench,
+    pub(crate) hubs: Hubs,
+    /// Pub/sub of an embedded pool.
+    pub(crate) local: Local,
     pub(crate) journal: Journal,
     pub(crate) fallback: Option<Arc<dyn Fallback>>,
     /// The fallback answers everything: there is no Redis.
@@ -73,6 +77,7 @@ impl Drop for Shared {
         let cause = Error::not_sent(Kind::Closed, "the last handle of the pool was dropped");
         self.context.breaker.shut();
         self.sets.end_all(&cause, Farewell::Finish);
+        self.hubs.end_all(&cause);
         self.bench.end_all(&cause);
     }
 }

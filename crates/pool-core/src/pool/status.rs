@@ -55,6 +55,10 @@ pub struct Status {
     pub connections_free: usize,
     /// Exclusive connections in their holders' hands.
     pub dedicated_in_use: usize,
+    /// Subscribers there are.
+    pub subscribers: usize,
+    /// Channels, patterns and prefixes that they subscribe to, counted for each of them.
+    pub subscriptions: usize,
     /// Calls on shared connections that wait for their reply.
     pub in_flight: usize,
     /// Connections that replaced a lost one.
@@ -110,7 +114,9 @@ pub(crate) fn status(shared: &Shared) -> Status {
         connections_max: config.max_connections,
         connections_in_use: used,
         connections_free: config.max_connections.saturating_sub(used),
-        dedicated_in_use: shared.bench.in_use(),
+        dedicated_in_use: shared.bench.in_use().saturating_sub(shared.hubs.connections()),
+        subscribers: shared.hubs.subscribers(),
+        subscriptions: shared.hubs.subscriptions() + shared.local.subscriptions(),
         in_flight: shared.sets.all().iter().map(|lane| lane.in_flight()).sum(),
         reconnects: seen.reconnects.load(Relaxed),
         dials: seen.dials.load(Relaxed),

@@ -1,0 +1,391 @@
+//! Keeps the server's subscriptions in line with what subscribers want; no I/O in it.
+//!
+//! Invariants, all under the one lock that the hub keeps this in:
+//! * At most one command is in flight, so a reply or an error is always its. What changes meanwhile is noted in
+//!   `dirty` and brought in line afterwards, as it is by then: no order of joins and leaves can confuse it.
+//! * A topic that is wanted and not confirmed, or confirmed and not wanted, is dirty or in the command in flight.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use redis::{Cmd, Value};
+
+use super::event::Body;
+use super::frame::{self, Frame};
+use super::queue::{Queue, Wakes};
+use super::topics::{Ack, Kind, Topic, Topics};
+use super::tracking::{self, Plan, Prefix};
+use crate::codec::ProtocolError;
+use crate::error::{Error, Kind as ErrorKind};
+
+/// The most names in one command: a server that takes back thousands of subscriptions serves others in between.
+pub(super) const BATCH: usize = 512;
+
+#[derive(Default)]
+pub(super) struct Machine {
+    pub(super) topics: Topics,
+    dirty: VecDeque<Topic>,
+    in_flight: Option<(Command, Instant)>,
+    /// What the server tracks for this connection.
+    tracked: Vec<Prefix>,
+    protocol: Option<Protocol>,
+    ping: bool,
+    /// Replies and acknowledgements on this connection.
+    pub(super) replies: u64,
+    /// Messages on it, the probe's included.
+    pub(super) messages: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Resp2,
+    Resp3,
+}
+
+enum Command {
+    Subscribe(Kind, VecDeque<Arc<[u8]>>),
+    Unsubscribe(Kind, VecDeque<Arc<[u8]>>),
+    Track { tracked: Vec<Prefix>, replies: usize, anew: bool },
+    Ping,
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Protocol(ProtocolError),
+    /// The server would not take something back right now.
+    Refused(Error),
+}
+
+impl Machine {
+    pub(super) fn join(&mut self, topic: &Topic, queue: &Arc<Queue>, ack: Option<Ack>) {
+        self.topics.join(topic, queue, ack);
+        self.touch(topic);
+    }
+
+    pub(super) fn leave(&mut self, topic: &Topic, queue: &Arc<Queue>, wakes: &mut Wakes) {
+        self.topics.leave(topic, queue, wakes);
+        self.touch(topic);
+    }
+
+    fn touch(&mut self, topic: &Topic) {
+        if let Some(entry) = self.topics.get_mut(topic)
+            && !std::mem::replace(&mut entry.dirty, true)
+        {
+            self.dirty.push_back(topic.clone());
+        }
+    }
+
+    /// A connection is there: all that is wanted is asked for, and `pinned` for ourselves.
+    pub(super) fn opened(&mut self, protocol: Protocol, pinned: &Topic) {
+        self.topics.map_mut(pinned.kind).entry(pinned.name.clone()).or_default().pinned = true;
+        self.protocol = Some(protocol);
+        (self.replies, self.messages) = (0, 0);
+        let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
+        all.iter().for_each(|topic| self.touch(topic));
+    }
+
+    /// The connection is gone: whoever had something confirmed on it misses what comes now.
+    pub(super) fn lost(&mut self) {
+        (self.protocol, self.in_flight, self.ping) = (None, None, false);
+        self.tracked.clear();
+        let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
+        for topic in &all {
+            self.topics.lose(topic);
+        }
+    }
+
+    /// There is no connection for whoever waits for one.
+    pub(super) fn fail_waiting(&mut self, error: &Error) {
+        let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
+        for topic in &all {
+            self.topics.refuse(topic, error);
+            self.touch(topic);
+        }
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.ping = true;
+    }
+
+    /// Since when a reply is due.
+    pub(super) fn due_since(&self) -> Option<Instant> {
+        self.in_flight.as_ref().map(|(_, since)| *since)
+    }
+
+    /// Whether the server has confirmed it on this connection.
+    pub(super) fn has(&self, topic: &Topic) -> bool {
+        self.topics.map(topic.kind).get(&topic.name).is_some_and(|entry| entry.confirmed)
+    }
+
+    /// Appends what is to be sent next, if nothing is in flight.
+    pub(super) fn next_command(&mut self, now: Instant, out: &mut Vec<u8>, wakes: &mut Wakes) {
+        let Some(protocol) = self.protocol else { return };
+        while self.in_flight.is_none() {
+            let command = if std::mem::take(&mut self.ping) {
+                redis::cmd("PING").write_packed_command(out);
+                Some(Command::Ping)
+            } else {
+                let Some(first) = self.dirty.pop_front() else { return };
+                match first.kind {
+                    Kind::Prefix => self.track(protocol, out, wakes),
+                    _ => self.batch(first, out),
+                }
+            };
+            self.in_flight = command.map(|command| (command, now));
+        }
+    }
+
+    /// Whether the server is to be asked for it, or to let it go; `None` if there is nothing to do.
+    fn judge(&mut self, topic: &Topic) -> Option<bool> {
+        let entry = self.topics.get_mut(topic)?;
+        entry.dirty = false;
+        match (entry.is_wanted(), entry.confirmed) {
+            (true, false) => Some(true),
+            (false, confirmed) => {
+                self.topics.map_mut(topic.kind).remove(&topic.name);
+                confirmed.then_some(false)
+            }
+            (true, true) => None,
+        }
+    }
+
+    /// One command for as many topics as are to be treated alike.
+    fn batch(&mut self, first: Topic, out: &mut Vec<u8>) -> Option<Command> {
+        let kind = first.kind;
+        let subscribe = self.judge(&first)?;
+        let alone = self.topics.get_mut(&first).is_some_and(|entry| entry.alone);
+        let mut names = VecDeque::from([first.name]);
+        while !alone
+            && names.len() < BATCH
+            && let Some(next) = self.dirty.front().filter(|next| next.kind == kind).cloned()
+        {
+            let same = self.topics.map(kind).get(&next.name).is_none_or(|entry| {
+                !entry.alone && (entry.is_wanted(), entry.confirmed) == (subscribe, !subscribe)
+            });
+            if !same {
+                break;
+            }
+            self.dirty.pop_front();
+            if self.judge(&next).is_some() {
+                names.push_back(next.name);
+            }
+        }
+        let mut cmd = redis::cmd(name_of(kind, subscribe));
+        for name in &names {
+            cmd.arg(&**name);
+        }
+        cmd.write_packed_command(out);
+        Some(if subscribe { Command::Subscribe(kind, names) } else { Command::Unsubscribe(kind, names) })
+    }
+
+    /// All prefixes at once: the server cannot forget a single one.
+    fn track(&mut self, protocol: Protocol, out: &mut Vec<u8>, wakes: &mut Wakes) -> Option<Command> {
+        self.dirty.retain(|topic| topic.kind != Kind::Prefix);
+        let map = self.topics.map_mut(Kind::Prefix);
+        map.retain(|_, entry| entry.is_wanted());
+        map.values_mut().for_each(|entry| entry.dirty = false);
+        let wanted: Vec<Prefix> = map.keys().cloned().collect();
+        if protocol == Protocol::Resp2 && !wanted.is_empty() {
+            let why =
+                "tracking keys needs RESP3, which this server does not speak (or ?protocol=resp2 forbids)";
+            self.revoke_prefixes(&wanted, &Error::not_sent(ErrorKind::Refused, why), wakes);
+            return None;
+        }
+        let (prefixes, tracked, anew) = match tracking::plan(&wanted, &self.tracked) {
+            Plan::Nothing => {
+                self.confirm_prefixes(wakes);
+                return None;
+            }
+            Plan::Add(more) => {
+                let all = self.tracked.iter().chain(&more).cloned().collect();
+                (more, all, false)
+            }
+            Plan::Redo(all) => (all.clone(), all, true),
+            Plan::Stop => (Vec::new(), Vec::new(), true),
+        };
+        if anew {
+            tracking_command("OFF").write_packed_command(out);
+        }
+        if !prefixes.is_empty() {
+            let mut on = tracking_command("ON");
+            on.arg("BCAST");
+            for prefix in &prefixes {
+                on.arg("PREFIX").arg(&**prefix);
+            }
+            on.write_packed_command(out);
+        }
+        let replies = usize::from(anew) + usize::from(!prefixes.is_empty());
+        Some(Command::Track { tracked, replies, anew })
+    }
+
+    fn confirm_prefixes(&mut self, wakes: &mut Wakes) {
+        let names: Vec<Prefix> = self.topics.map(Kind::Prefix).keys().cloned().collect();
+        for name in names.into_iter().filter(|name| tracking::is_covered(name, &self.tracked)) {
+            self.topics.confirm(&Topic { kind: Kind::Prefix, name }, wakes);
+        }
+    }
+
+    fn revoke_prefixes(&mut self, prefixes: &[Prefix], error: &Error, wakes: &mut Wakes) {
+        for name in prefixes {
+            self.topics.revoke(&Topic { kind: Kind::Prefix, name: name.clone() }, error, wakes);
+        }
+    }
+
+    /// Takes what the server sent.
+    pub(super) fn accept(&mut self, value: Value, wakes: &mut Wakes) -> Result<(), Fault> {
+        match frame::read(value)? {
+            Frame::Message { kind, topic, channel, payload } => {
+                self.messages += 1;
+                let body = |name: &Arc<[u8]>| match channel {
+                    Some(channel) => Body { pattern: Some(name.clone()), channel: channel.into(), payload },
+                    None => Body { pattern: None, channel: name.clone(), payload },
+                };
+                self.topics.deliver(kind, &topic, body, wakes);
+            }
+            Frame::Invalidated(keys) => {
+                self.messages += 1;
+                self.topics.invalidate(keys.as_ref(), wakes);
+            }
+            Frame::Subscribed(kind, name) => {
+                let Some((Command::Subscribe(asked, names), _)) = &mut self.in_flight else {
+                    return Err(ProtocolError::Unexpected.into());
+                };
+                let name = names.pop_front().filter(|next| *asked == kind && **next == *name);
+                let name = name.ok_or(ProtocolError::Unexpected)?;
+                let done = names.is_empty();
+                let topic = Topic { kind, name };
+                self.topics.confirm(&topic, wakes);
+                if !self.topics.get_mut(&topic).is_some_and(|entry| entry.is_wanted()) {
+                    self.touch(&topic);
+                }
+                self.answered(done);
+            }
+            Frame::Unsubscribed(kind, name) => self.unsubscribed(kind, &name)?,
+            Frame::Reply(value) => self.reply(value, wakes)?,
+            Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, done: bool) {
+        self.replies += 1;
+        if done {
+            self.in_flight = None;
+        }
+    }
+
+    fn unsubscribed(&mut self, kind: Kind, name: &[u8]) -> Result<(), Fault> {
+        if let Some((Command::Unsubscribe(asked, names), _)) = &mut self.in_flight
+            && *asked == kind
+            && names.front().is_some_and(|next| **next == *name)
+        {
+            names.pop_front();
+            let done = names.is_empty();
+            self.answered(done);
+            return Ok(());
+        }
+        // The server lets go unasked when a slot moves away, or when it was told to.
+        let topic = Topic { kind, name: name.into() };
+        self.topics.lose(&topic);
+        self.touch(&topic);
+        Ok(())
+    }
+
+    fn reply(&mut self, value: Value, wakes: &mut Wakes) -> Result<(), Fault> {
+        let error = value.extract_error().err().map(Error::answered);
+        let Some((command, since)) = self.in_flight.take() else {
+            return Err(ProtocolError::Unexpected.into());
+        };
+        self.replies += 1;
+        match (command, error) {
+            (Command::Ping, _) => Ok(()),
+            (Command::Track { tracked, replies, anew }, _) if replies > 1 => {
+                self.in_flight = Some((Command::Track { tracked, replies: replies - 1, anew }, since));
+                Ok(())
+            }
+            (Command::Track { tracked, anew, .. }, None) => {
+                if anew {
+                    // Between the two commands nothing was tracked.
+                    self.topics.invalidate(None, wakes);
+                }
+                self.tracked = tracked;
+                self.confirm_prefixes(wakes);
+                Ok(())
+            }
+            (Command::Track { anew, .. }, Some(error)) => {
+                let entries = self.topics.map(Kind::Prefix).iter();
+                let failed = entries.filter(|(_, entry)| anew || !entry.confirmed);
+                let failed: Vec<Prefix> = failed.map(|(name, _)| name.clone()).collect();
+                if anew {
+                    self.tracked.clear();
+                }
+                self.revoke_prefixes(&failed, &error, wakes);
+                Ok(())
+            }
+            (Command::Subscribe(kind, names), Some(error)) => self.refused(kind, names, &error, wakes),
+            // Its reply would have been pushed; an UNSUBSCRIBE is never refused.
+            (Command::Subscribe(..) | Command::Unsubscribe(..), _) => Err(ProtocolError::Unexpected.into()),
+        }
+    }
+
+    /// The server refuses a command as a whole, for one name in it: each is asked for by itself then.
+    fn refused(
+        &mut self,
+        kind: Kind,
+        names: VecDeque<Arc<[u8]>>,
+        error: &Error,
+        wakes: &mut Wakes,
+    ) -> Result<(), Fault> {
+        let several = names.len() > 1;
+        for name in names {
+            let topic = Topic { kind, name };
+            if several {
+                if let Some(entry) = self.topics.get_mut(&topic) {
+                    entry.alone = true;
+                }
+                self.touch(&topic);
+                continue;
+            }
+            if self.topics.refuse(&topic, error) {
+                if !is_final(error) {
+                    return Err(Fault::Refused(error.clone()));
+                }
+                self.topics.revoke(&topic, error, wakes);
+            } else {
+                self.topics.map_mut(kind).remove(&topic.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asking again would not help: this user may not, or this server cannot.
+fn is_final(error: &Error) -> bool {
+    let code = error.server_error().and_then(redis::RedisError::code);
+    matches!(code, None | Some("NOPERM" | "ERR"))
+}
+
+fn tracking_command(switch: &str) -> Cmd {
+    let mut cmd = redis::cmd("CLIENT");
+    cmd.arg("TRACKING").arg(switch);
+    cmd
+}
+
+fn name_of(kind: Kind, subscribe: bool) -> &'static str {
+    match (kind, subscribe) {
+        (Kind::Pattern, true) => "PSUBSCRIBE",
+        (Kind::Pattern, false) => "PUNSUBSCRIBE",
+        (Kind::Shard, true) => "SSUBSCRIBE",
+        (Kind::Shard, false) => "SUNSUBSCRIBE",
+        (_, true) => "SUBSCRIBE",
+        (_, false) => "UNSUBSCRIBE",
+    }
+}
+
+impl From<ProtocolError> for Fault {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}

@@ -1,0 +1,29 @@
+//! Pub/sub and invalidations: one push connection per runtime, however many subscribers there are.
+//!
+//! `subscriber` is what users hold, `event` what they are told, `queue` where it waits for them. `topics` knows
+//! who wants what and hands messages out; `machine` brings the server's subscriptions in line with it, `tracking`
+//! chooses the prefixes for that, `frame` reads what the server pushes; none of these does I/O. `hub` is the one
+//! connection as others see it, `hubs` all of a pool's, `task` keeps it alive, `driver` reads and writes it,
+//! `probe` finds out whether it still delivers. `local` is pub/sub without Redis, `glob` its patterns.
+
+mod driver;
+mod event;
+mod frame;
+mod glob;
+mod hub;
+mod hubs;
+mod local;
+mod machine;
+mod probe;
+mod queue;
+mod subscriber;
+mod task;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod tracking;
+
+pub use event::{Event, Invalidation, Message};
+pub(crate) use hubs::Hubs;
+pub(crate) use local::{Local, execute as execute_with_pubsub};
+pub use subscriber::Subscriber;

@@ -1,0 +1,214 @@
+//! Where events wait for one subscriber. It is bounded: who does not read loses its own oldest messages, and is
+//! told how many; nobody else waits.
+//!
+//! Invariants, all under the one lock:
+//! * While `behind`, nothing is let in: the gap that is yet to be announced covers it. `missing` counts the
+//!   subscriptions that are not back yet; the gap is announced by whoever brings the last one back, so once.
+//! * Gaps and refusals are never dropped for room; gaps that end up side by side become one, and so do
+//!   invalidations of everything.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use super::event::{Event, Invalidation};
+
+/// How much may wait for one subscriber.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+pub(super) struct Queue(Mutex<State>);
+
+struct State {
+    bounds: Bounds,
+    events: VecDeque<Event>,
+    bytes: usize,
+    lagged: u64,
+    behind: bool,
+    missing: usize,
+    end: Option<End>,
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Its connection's runtime has ended.
+    Orphaned,
+    Closed,
+    /// It was told so.
+    Over,
+}
+
+/// What a subscriber finds.
+pub(super) enum Next {
+    Event(Event),
+    /// Nothing more comes from the connection it has.
+    Orphaned,
+    Over,
+}
+
+/// Wakers to be woken once no lock is held.
+pub(super) type Wakes = Vec<Waker>;
+
+impl Queue {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self(Mutex::new(State {
+            bounds,
+            events: VecDeque::new(),
+            bytes: 0,
+            lagged: 0,
+            behind: false,
+            missing: 0,
+            end: None,
+            waker: None,
+        }))
+    }
+
+    pub(super) fn set_bounds(&self, change: impl FnOnce(&mut Bounds)) {
+        let mut state = self.0.lock();
+        change(&mut state.bounds);
+        state.make_room();
+    }
+
+    pub(super) fn push(&self, event: Event, wakes: &mut Wakes) {
+        let mut state = self.0.lock();
+        if !state.behind && state.end.is_none() {
+            state.push(event);
+            wakes.extend(state.waker.take());
+        }
+    }
+
+    /// For what a gap does not cover.
+    pub(super) fn push_anyway(&self, event: Event, wakes: &mut Wakes) {
+        let mut state = self.0.lock();
+        state.push(event);
+        wakes.extend(state.waker.take());
+    }
+
+    /// One more subscription is to come back before the gap is announced.
+    pub(super) fn fall_behind(&self) {
+        let mut state = self.0.lock();
+        state.behind = true;
+        state.missing += 1;
+    }
+
+    /// A subscription is back, or is not waited for any more.
+    pub(super) fn catch_up(&self, wakes: &mut Wakes) {
+        let mut state = self.0.lock();
+        state.missing = state.missing.saturating_sub(1);
+        state.announce(wakes);
+    }
+
+    /// Its subscriptions begin anew on another connection.
+    pub(super) fn begin_move(&self) {
+        let mut state = self.0.lock();
+        (state.behind, state.missing) = (true, 0);
+        if state.end == Some(End::Orphaned) {
+            state.end = None;
+        }
+    }
+
+    pub(super) fn end_move(&self, wakes: &mut Wakes) {
+        self.0.lock().announce(wakes);
+    }
+
+    pub(super) fn orphan(&self, wakes: &mut Wakes) {
+        let mut state = self.0.lock();
+        state.end.get_or_insert(End::Orphaned);
+        wakes.extend(state.waker.take());
+    }
+
+    pub(super) fn close(&self, wakes: &mut Wakes) {
+        let mut state = self.0.lock();
+        if state.end != Some(End::Over) {
+            state.end = Some(End::Closed);
+        }
+        wakes.extend(state.waker.take());
+    }
+
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut state = self.0.lock();
+        if state.lagged > 0 {
+            return Poll::Ready(Next::Event(Event::Lagged(std::mem::take(&mut state.lagged))));
+        }
+        if let Some(event) = state.events.pop_front() {
+            state.bytes -= cost(&event);
+            return Poll::Ready(Next::Event(event));
+        }
+        match state.end {
+            Some(End::Orphaned) => Poll::Ready(Next::Orphaned),
+            Some(End::Closed) => {
+                state.end = Some(End::Over);
+                Poll::Ready(Next::Event(Event::Closed))
+            }
+            Some(End::Over) => Poll::Ready(Next::Over),
+            None => {
+                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                    state.waker = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl State {
+    fn announce(&mut self, wakes: &mut Wakes) {
+        if self.behind && self.missing == 0 {
+            self.behind = false;
+            self.push(Event::Gap);
+            wakes.extend(self.waker.take());
+        }
+    }
+
+    fn push(&mut self, event: Event) {
+        if matches!((self.events.back(), &event), (Some(last), event) if says_it_all(last, event)) {
+            return;
+        }
+        self.bytes += cost(&event);
+        self.events.push_back(event);
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while self.events.len() > self.bounds.events || self.bytes > self.bounds.bytes {
+            let Some(oldest) = self.events.iter().position(may_be_dropped) else { return };
+            // The newest always stays, however large it is.
+            if oldest + 1 == self.events.len() {
+                return;
+            }
+            if let Some(event) = self.events.remove(oldest) {
+                self.bytes -= cost(&event);
+                self.lagged += 1;
+            }
+            let before = oldest.checked_sub(1).and_then(|before| self.events.get(before));
+            if let (Some(before), Some(after)) = (before, self.events.get(oldest))
+                && says_it_all(before, after)
+            {
+                self.events.remove(oldest);
+            }
+        }
+    }
+}
+
+fn may_be_dropped(event: &Event) -> bool {
+    matches!(event, Event::Message(_) | Event::Invalidated(_))
+}
+
+/// With the first event, the second tells nothing new.
+fn says_it_all(first: &Event, second: &Event) -> bool {
+    let everything = |event: &Event| matches!(event, Event::Invalidated(Invalidation::Everything));
+    matches!((first, second), (Event::Gap, Event::Gap)) || (everything(first) && everything(second))
+}
+
+fn cost(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => message.bytes(),
+        Event::Invalidated(Invalidation::Keys(keys)) => keys.iter().map(Vec::len).sum(),
+        _ => 0,
+    }
+}

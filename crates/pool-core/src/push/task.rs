@@ -1,0 +1,217 @@
+//! The one task of a hub: connects, serves, and connects again for as long as somebody subscribes.
+
+use std::panic::Location;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::driver::{Driver, End};
+use super::hub::Hub;
+use super::machine::Protocol;
+use crate::breaker::{Backoff, probe};
+use crate::dedicated::wait_for_place;
+use crate::dial::Connection;
+use crate::error::{Error, Kind};
+use crate::pool::{Context, Shared};
+use crate::timer;
+use crate::transport::Farewell;
+
+/// How long a connection that nobody needs is kept, for the next who subscribes.
+pub(super) const LINGER: Duration = Duration::from_secs(5);
+/// A connection that replied and lived so long has worked.
+const STEADY: Duration = Duration::from_secs(1);
+/// How often it is looked whether Redis is back, when nobody says so.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Must not be called under a lock: a runtime that is shutting down drops the task at once, and its [`Guard`]
+/// takes locks.
+pub(super) fn launch(handle: &Handle, hub: Arc<Hub>, shared: &Arc<Shared>, at: &'static Location<'static>) {
+    let guard = Guard { hub, home: Arc::downgrade(shared) };
+    let context = shared.context.clone();
+    let work = Work { handle: handle.clone(), backoff: context.backoff(), failing: None, context };
+    handle.spawn(work.run(guard, at));
+}
+
+/// However the task ends, the hub's subscribers learn it: also when the runtime drops it, even before it ran.
+struct Guard {
+    hub: Arc<Hub>,
+    home: Weak<Shared>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let why = if std::thread::panicking() {
+            "this tokio runtime has no I/O or time driver: build it with enable_all()"
+        } else {
+            "the tokio runtime that served this subscription has ended"
+        };
+        self.hub.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
+        if let Some(shared) = self.home.upgrade() {
+            shared.hubs.forget(&self.hub);
+        }
+    }
+}
+
+struct Work {
+    handle: Handle,
+    context: Arc<Context>,
+    backoff: Backoff,
+    failing: Option<Instant>,
+}
+
+impl Work {
+    async fn run(mut self, guard: Guard, at: &'static Location<'static>) {
+        let hub = &*guard.hub;
+        let mut place = None;
+        loop {
+            if hub.has_ended() || hub.end_if_deserted(LINGER) || !self.wait_for_redis(&guard).await {
+                return;
+            }
+            if place.is_none() {
+                let Some(shared) = guard.home.upgrade() else { return };
+                match self.take_place(&shared, at).await {
+                    Ok((taken, holder)) => {
+                        hub.keep_place(taken);
+                        place = Some(holder);
+                    }
+                    Err(error) => {
+                        hub.fail_waiting(&error);
+                        if hub.end_if_deserted(Duration::ZERO) {
+                            return;
+                        }
+                        self.pause(hub).await;
+                        continue;
+                    }
+                }
+            }
+            match self.context.connect(self.context.config.connect_timeout, true).await {
+                Ok(connection) => {
+                    self.context.connected(&connection.greeting);
+                    if self.serve(&guard, connection).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    let lease = self.context.dial_failed(&error);
+                    hub.fail_waiting(&error);
+                    self.spawn_probe(lease, &guard);
+                }
+            }
+            self.pause(hub).await;
+        }
+    }
+
+    /// Until a call would be let through: then Redis is there, or nobody knows better. False if the pool has gone.
+    async fn wait_for_redis(&self, guard: &Guard) -> bool {
+        let mut states = self.context.state.subscribe();
+        loop {
+            let Some(shared) = guard.home.upgrade() else { return false };
+            // This also looks for Redis, should nobody else do so.
+            let Err(error) = shared.admit(&self.handle) else { return true };
+            drop(shared);
+            if error.is_closed() || guard.hub.has_ended() || guard.hub.end_if_deserted(LINGER) {
+                return false;
+            }
+            guard.hub.fail_waiting(&error);
+            let _ = timer::within(LOOK, states.changed()).await;
+        }
+    }
+
+    async fn take_place(
+        &self,
+        shared: &Arc<Shared>,
+        at: &'static Location<'static>,
+    ) -> Result<(crate::dedicated::Place, Holder), Error> {
+        let limit = self.context.config.socket_timeout;
+        let (place, idle) = wait_for_place(shared, &self.handle, Instant::now(), limit).await?;
+        if let Some(lane) = idle {
+            // An idle connection speaks already; its place serves a new one.
+            lane.check_in();
+            crate::budget::Tenant::retire(&*lane);
+        }
+        Ok((place, Holder { bench: shared.bench.clone(), id: shared.bench.hold(at) }))
+    }
+
+    /// Serves until the connection is lost; true if it is not to be replaced.
+    async fn serve(&mut self, guard: &Guard, connection: Connection) -> bool {
+        let Connection { io, held, greeting } = connection;
+        let hub = &*guard.hub;
+        if !hub.install(held) {
+            return true;
+        }
+        let protocol = if greeting.resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
+        let opened = Instant::now();
+        let mut driver = Driver::new(hub, &self.context, guard.home.clone(), io, protocol);
+        let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
+        let replied = driver.close();
+        // One that replies and is cut at once must not make us dial without a pause.
+        if replied && opened.elapsed() >= STEADY {
+            self.backoff.reset();
+            self.failing = None;
+        }
+        let (why, farewell, silent) = match end {
+            End::Outside | End::Deserted => return true,
+            End::PeerClosed => ("Redis closed the push connection".to_owned(), Farewell::PeerGone, false),
+            End::Io(error) => {
+                (format!("the push connection to Redis was lost: {error}"), Farewell::PeerGone, false)
+            }
+            End::Protocol(error) => (error.to_string(), Farewell::Abort, false),
+            End::Refused(error) => {
+                (format!("a subscription was not taken back: {}", error.message()), Farewell::Abort, false)
+            }
+            End::Silent => {
+                let limit = self.context.config.socket_timeout;
+                let why = format!("Redis owed a reply on the push connection and sent nothing for {limit:?}");
+                (why, Farewell::Abort, true)
+            }
+            End::Deaf => {
+                let why = "Redis took a message for the push connection and never delivered it".to_owned();
+                (why, Farewell::Abort, false)
+            }
+        };
+        hub.leave_connection(farewell);
+        let error = Error::not_sent(Kind::Cut, why);
+        tracing::warn!(
+            target: "cenote",
+            address = %self.context.target,
+            cause = error.message(),
+            subscriptions = hub.subscriptions(),
+            "the push connection is lost: its subscribers will be told of a gap"
+        );
+        let lease = self.context.lane_lost(&error, silent || !replied);
+        self.spawn_probe(lease, guard);
+        false
+    }
+
+    fn spawn_probe(&self, lease: Option<crate::breaker::Lease>, guard: &Guard) {
+        if let Some(lease) = lease {
+            self.handle.spawn(probe(lease, self.context.clone(), guard.home.clone()));
+        }
+    }
+
+    /// The first attempt after a connection that worked is made at once, the next ones ever more rarely.
+    async fn pause(&mut self, hub: &Hub) {
+        let now = Instant::now();
+        if let Some(since) = self.failing {
+            let pause = self.backoff.next(now.saturating_duration_since(since));
+            let until = now + pause;
+            while Instant::now() < until && !hub.has_ended() {
+                timer::sleep(LOOK.min(until.saturating_duration_since(Instant::now()))).await;
+            }
+        }
+        self.failing.get_or_insert(now);
+    }
+}
+
+/// The push connection's entry among the holders of exclusive connections.
+struct Holder {
+    bench: crate::dedicated::Bench,
+    id: u64,
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.bench.unhold(self.id);
+    }
+}
