@@ -30,8 +30,12 @@ mod degrade;
 mod dial;
 mod error;
 mod fallback;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lane;
 mod pool;
+mod push;
 mod timer;
 mod transport;
 
@@ -45,4 +49,5 @@ pub use degrade::{Answer, DegradableConn, Epoch, JournalStatus, Source};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
 pub use pool::{CloseReport, Health, Pool, PoolBuilder, State, Status};
+pub use push::{Event, Invalidation, Message, Refusal, Subscriber, SubscriptionKind};
 pub use redis;

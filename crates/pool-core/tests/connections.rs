@@ -120,11 +120,13 @@ async fn a_blocking_command_has_its_own_timeout_on_top_of_the_limit() {
 async fn what_an_exclusive_connection_cannot_carry_is_refused() {
     let (_server, pool) = setup();
     let mut conn = pool.dedicated().await.unwrap();
-    for name in ["SUBSCRIBE", "monitor", "PSYNC"] {
+    for (name, instead) in
+        [("SUBSCRIBE", "pool.subscriber()"), ("monitor", "dedicated_io()"), ("PSYNC", "dedicated_io()")]
+    {
         let error = redis::cmd(name).arg("x").exec_async(&mut conn).await.unwrap_err();
         let error = Error::from_redis(&error).unwrap();
         assert_eq!(error.outcome(), Outcome::NotSent);
-        assert!(error.to_string().contains("dedicated_io()"), "{error}");
+        assert!(error.to_string().contains(instead), "{error}");
     }
     assert_eq!(redis::cmd("PING").query_async::<String>(&mut conn).await.unwrap(), "PONG");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cenote_pool_core::{Dedicated, Error, Outcome, Pool};
-use cenote_testkit::{Proxy, Server, eventually_async};
+use cenote_testkit::{Answer, Canned, Proxy, Server, eventually_async};
 use redis::{AsyncCommands, RedisError, Value};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -77,4 +77,22 @@ async fn a_transaction_that_failed_leaves_no_watch_for_the_next_holder() {
     assert!(executed.is_some(), "a change of a key that only the other holder watched");
     assert_eq!(server.observer().get::<Option<i64>>(&["GET", "other"]), Some(1));
     assert_eq!(id(&mut held).await, first, "this test means the same connection");
+}
+
+#[tokio::test]
+async fn a_checkout_that_is_lost_after_the_greeting_says_that_nothing_was_sent() {
+    let greeting = b"%1\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n+PONG\r\n$-1\r\n$-1\r\n";
+    let canned = Canned::answering(move |turn, _| match turn {
+        0 => Answer::Send(greeting.to_vec()),
+        _ => Answer::Close,
+    });
+    let pool = Pool::builder().url(canned.url()).build().unwrap();
+    let error = pool.dedicated().await.unwrap_err();
+    assert!(error.is_unavailable() && error.outcome() == Outcome::NotSent, "{error}");
+    let error = pool.transaction::<_, (), _>(&["k"], async |_, _| Ok(())).await.unwrap_err();
+    assert_eq!(
+        Error::from_redis(&error).expect("the pool's own error").outcome(),
+        Outcome::NotSent,
+        "{error}"
+    );
 }

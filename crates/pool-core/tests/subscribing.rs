@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cenote_fallback_lru::FallbackLru;
-use cenote_pool_core::{Error, Event, Invalidation, Outcome, Pool, Subscriber};
+use cenote_pool_core::{Error, Event, Invalidation, Outcome, Pool, Subscriber, SubscriptionKind};
 use cenote_testkit::{Server, dead_port, eventually_async, within};
 use redis::AsyncCommands;
 
@@ -136,6 +136,33 @@ async fn many_at_once_are_one_call_and_one_refused_name_is_told_by_name() {
         channels.is_empty()
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_redis_no_longer_allows_is_told_and_can_be_asked_for_again() {
+    let server = Server::start();
+    let observer = server.observer();
+    observer.get::<()>(&["ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@all", "&*"]);
+    let pool = pool(&server.url().replace("redis://", "redis://reader:pw@"));
+    let mut subscriber = pool.subscriber();
+    subscriber.subscribe(&["a", "b"]).await.unwrap();
+    // Redis closes the connections of those who listen where they may not any more.
+    observer.get::<()>(&["ACL", "SETUSER", "reader", "resetchannels", "&a", "&cenote:*"]);
+    let (mut refused, mut gaps) = (Vec::new(), 0);
+    while refused.is_empty() || gaps == 0 {
+        match next(&mut subscriber).await {
+            Event::Refused(refusal) => refused.push((refusal.kind(), refusal.name().into_owned())),
+            Event::Gap => gaps += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((refused, gaps), (vec![(SubscriptionKind::Channel, "b".to_owned())], 1));
+    assert!(subscriber.subscribe("b").await.unwrap_err().server_error().is_some());
+    observer.get::<()>(&["ACL", "SETUSER", "reader", "&b"]);
+    subscriber.subscribe("b").await.unwrap();
+    let told: i64 = pool.conn().publish("b", "again").await.unwrap();
+    assert_eq!(told, 1);
+    assert_eq!(message(&mut subscriber).await, pair("b", "again"));
 }
 
 #[tokio::test]

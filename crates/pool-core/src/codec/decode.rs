@@ -56,8 +56,10 @@ impl Decoder {
         if !b"+-:$*_,#(=!%~|>".contains(&first) {
             return Err(ProtocolError::NotRedis(first));
         }
-        let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
-            check("bytes in a line", (partial.len() + input.len()) as u64, self.limits.line)?;
+        let end = input.iter().position(|&byte| byte == b'\n');
+        let arrived = partial.len() + end.unwrap_or(input.len());
+        check("bytes in a line", arrived as u64, self.limits.line)?;
+        let Some(end) = end else {
             partial.extend_from_slice(input);
             return Ok(&[]);
         };
@@ -66,7 +68,6 @@ impl Decoder {
             self.header(head, rest, out)
         } else {
             let mut whole = std::mem::take(partial);
-            check("bytes in a line", (whole.len() + head.len()) as u64, self.limits.line)?;
             whole.extend_from_slice(head);
             self.header(&whole, rest, out)
         }
@@ -92,6 +93,8 @@ impl Decoder {
                 Some(claimed) => return self.open_block(*marker, claimed, rest, out),
             },
             _ => match length(body)? {
+                // Neither is a reply; a null would be taken for one.
+                None if matches!(*marker, b'>' | b'|') => return Err(ProtocolError::Malformed("length")),
                 None => Value::Nil,
                 Some(claimed) => match self.open_aggregate(*marker, claimed)? {
                     Some(empty) => empty,

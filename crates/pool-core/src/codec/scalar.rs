@@ -62,7 +62,8 @@ pub(super) fn by_redis(marker: u8, line: &[u8]) -> Result<Value, ProtocolError> 
     let text = String::from_utf8_lossy(line);
     let mut bytes = Vec::with_capacity(text.len() + 3);
     bytes.push(marker);
-    bytes.extend(text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    // Only an error may come as a block, and with line ends in it; a number without them would be another one.
+    bytes.extend(text.bytes().filter(|byte| marker != b'-' || !matches!(byte, b'\r' | b'\n')));
     bytes.extend_from_slice(b"\r\n");
     redis::parse_redis_value(&bytes).map_err(|_| ProtocolError::Malformed("error or big number"))
 }

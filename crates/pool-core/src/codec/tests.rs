@@ -95,6 +95,27 @@ fn ten_thousand_levels_of_nesting_are_refused() {
 }
 
 #[test]
+fn a_line_past_the_limit_is_refused_even_if_it_arrives_whole() {
+    let bytes = [b"+", &vec![b'x'; 1 << 20][..], b"\r\n"].concat();
+    let error = decode(&[&bytes]).unwrap_err();
+    assert!(matches!(error, ProtocolError::TooLarge { what: "bytes in a line", .. }), "{error}");
+}
+
+#[test]
+fn a_null_is_no_push_and_no_attribute_and_never_a_reply() {
+    for bytes in [b">-1\r\n", b"|-1\r\n"] {
+        assert_eq!(decode(&[bytes]).unwrap_err(), ProtocolError::Malformed("length"));
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_big_number_is_not_taken_out_to_make_another_number() {
+    let bytes = b"(12\r34\r\n";
+    // With redis' own big integers it is an error.
+    assert_eq!(decode(&[bytes]).ok(), redis::parse_redis_value(bytes).ok().map(|value| vec![value]));
+}
+
+#[test]
 fn an_http_answer_is_recognised_by_its_first_byte() {
     assert_eq!(decode(&[b"HTTP/1.1 400 Bad"]).unwrap_err(), ProtocolError::NotRedis(b'H'));
 }

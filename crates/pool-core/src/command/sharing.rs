@@ -13,6 +13,8 @@ enum Hazard {
     Changes,
     /// Its replies are not one per command: they would reach the wrong callers.
     Unpaired,
+    /// The same, and a subscriber does it.
+    Subscribes,
 }
 
 /// Judges a command before it takes a slot on a shared connection.
@@ -22,6 +24,7 @@ pub(crate) fn check_shared(cmd: &Cmd) -> Result<(), Error> {
         Some(Hazard::Blocks) => "would block a connection that others share",
         Some(Hazard::Changes) => "would change a connection that others share",
         Some(Hazard::Unpaired) => "takes a connection over",
+        Some(Hazard::Subscribes) => return Err(refused(subscribes(cmd))),
     };
     Err(refused(format!("{} {reason}: run it on an exclusive connection, from pool.dedicated()", shown(cmd))))
 }
@@ -29,6 +32,7 @@ pub(crate) fn check_shared(cmd: &Cmd) -> Result<(), Error> {
 /// Judges a command before it takes a slot on an exclusive connection.
 pub(crate) fn check_exclusive(cmd: &Cmd) -> Result<(), Error> {
     match hazard(cmd)? {
+        Some(Hazard::Subscribes) => Err(refused(subscribes(cmd))),
         Some(Hazard::Unpaired) => Err(refused(format!(
             "{} is not answered by one reply, which is all that a connection from pool.dedicated() can return: \
              use the raw stream of pool.dedicated_io()",
@@ -40,7 +44,14 @@ pub(crate) fn check_exclusive(cmd: &Cmd) -> Result<(), Error> {
 
 /// Whether an exclusive connection must be reset after it before another caller may have it.
 pub(crate) fn changes_connection(cmd: &Cmd) -> bool {
-    matches!(hazard(cmd), Ok(Some(Hazard::Changes | Hazard::Unpaired)))
+    matches!(hazard(cmd), Ok(Some(Hazard::Changes | Hazard::Unpaired | Hazard::Subscribes)))
+}
+
+fn subscribes(cmd: &Cmd) -> String {
+    format!(
+        "{} is not answered by one reply, here or on a connection from pool.dedicated(): use pool.subscriber()",
+        shown(cmd)
+    )
 }
 
 fn refused(message: String) -> Error {
@@ -59,8 +70,10 @@ fn hazard(cmd: &Cmd) -> Result<Option<Hazard>, Error> {
         b"XREAD" | b"XREADGROUP" => stream_read_blocks(cmd).then_some(Hazard::Blocks),
         b"AUTH" | b"HELLO" | b"SELECT" | b"RESET" | b"QUIT" | b"READONLY" | b"READWRITE" | b"ASKING"
         | b"MULTI" | b"EXEC" | b"DISCARD" | b"WATCH" | b"UNWATCH" => Some(Hazard::Changes),
-        b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SSUBSCRIBE" | b"SUNSUBSCRIBE"
-        | b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" => Some(Hazard::Unpaired),
+        b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SSUBSCRIBE" | b"SUNSUBSCRIBE" => {
+            Some(Hazard::Subscribes)
+        }
+        b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" => Some(Hazard::Unpaired),
         b"CLIENT" => match sub.as_bytes() {
             b"REPLY" => Some(Hazard::Unpaired),
             b"SETNAME" | b"SETINFO" | b"TRACKING" | b"CACHING" | b"NO-EVICT" | b"NO-TOUCH" | b"CAPA"

@@ -81,7 +81,7 @@ impl Target {
         if port == 0 {
             return Err(Problem::new("REDIS_URL", shown, "given with a port from 1 to 65535, not 0"));
         }
-        if url.path().contains('@') {
+        if url.path().contains('@') || url.fragment().is_some_and(|part| part.contains('@')) {
             return Err(hidden(format!(
                 "of the form {FORM}: a password in it has characters that must be percent-encoded"
             )));
@@ -254,6 +254,7 @@ mod tests {
             ("redis://:hunter2@host/0?timeout=5", "timeout="),
             ("redis://user:1/hunter2@host:6379/0", "percent-encoded"),
             ("redis://hunter2/x@host", "percent-encoded"),
+            ("redis://user:1#hunter2@host:6379/0", "percent-encoded"),
             ("redis://user:/hunter2@host", "percent-encoded"),
             ("redis://:hunter2@host/0?protocol=4", "resp3"),
             ("redis://:hunter2%zz@host", "hexadecimal"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redis::{FromRedisValue, RedisResult, Value};
 
+use super::topics::{Kind as SubscriptionKind, Topic};
 use crate::error::Error;
 
 /// One thing that a [`Subscriber`](crate::Subscriber) is told, in the order in which it happened.
@@ -24,14 +25,33 @@ pub enum Event {
     /// for newer ones. Others are not affected.
     Lagged(u64),
     /// Redis no longer allows a subscription that it had accepted, and said why. The others go on.
-    Refused {
-        /// The channel, pattern or prefix.
-        name: String,
-        /// What Redis said.
-        error: Error,
-    },
+    Refused(Refusal),
     /// The pool was closed. Nothing comes after it.
     Closed,
+}
+
+/// A subscription that Redis had accepted and no longer allows.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    pub(super) topic: Topic,
+    pub(super) error: Error,
+}
+
+impl Refusal {
+    /// What was subscribed to.
+    pub fn kind(&self) -> SubscriptionKind {
+        self.topic.kind
+    }
+
+    /// The channel, pattern or prefix; bytes that are not UTF-8 are replaced.
+    pub fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.topic.name)
+    }
+
+    /// What Redis said.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
 }
 
 /// What a [`Subscriber`](crate::Subscriber) that tracks keys must forget.

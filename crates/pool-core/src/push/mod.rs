@@ -8,7 +8,11 @@
 
 mod driver;
 mod event;
+#[cfg(any(test, fuzzing))]
+mod fake;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod glob;
 mod hub;
 mod hubs;
@@ -23,7 +27,8 @@ mod tests;
 mod topics;
 mod tracking;
 
-pub use event::{Event, Invalidation, Message};
+pub use event::{Event, Invalidation, Message, Refusal};
 pub(crate) use hubs::Hubs;
 pub(crate) use local::{Local, execute as execute_with_pubsub};
 pub use subscriber::Subscriber;
+pub use topics::Kind as SubscriptionKind;

@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use super::event::{Event, Invalidation};
+use super::event::{Event, Invalidation, Refusal};
+use super::topics::Topic;
 
 /// How much may wait for one subscriber.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,8 @@ struct State {
     events: VecDeque<Event>,
     bytes: usize,
     lagged: u64,
+    /// For the subscriber's own list, whether it has read so far or not.
+    refused: Vec<Topic>,
     behind: bool,
     missing: usize,
     end: Option<End>,
@@ -61,6 +64,7 @@ impl Queue {
             events: VecDeque::new(),
             bytes: 0,
             lagged: 0,
+            refused: Vec::new(),
             behind: false,
             missing: 0,
             end: None,
@@ -82,11 +86,17 @@ impl Queue {
         }
     }
 
-    /// For what a gap does not cover.
-    pub(super) fn push_anyway(&self, event: Event, wakes: &mut Wakes) {
+    /// A subscription is no more. Told even while it is behind, as no gap covers that.
+    pub(super) fn refuse(&self, refusal: Refusal, wakes: &mut Wakes) {
         let mut state = self.0.lock();
-        state.push(event);
+        state.refused.push(refusal.topic.clone());
+        state.push(Event::Refused(refusal));
         wakes.extend(state.waker.take());
+    }
+
+    /// What was refused since it was last asked.
+    pub(super) fn take_refused(&self) -> Vec<Topic> {
+        std::mem::take(&mut self.0.lock().refused)
     }
 
     /// One more subscription is to come back before the gap is announced.

@@ -179,6 +179,7 @@ impl Subscriber {
 
     async fn add(&mut self, kind: Kind, names: Vec<Vec<u8>>) -> Result<(), Error> {
         self.shared.context.breaker.admit()?;
+        self.forget_refused();
         let topics: HashSet<Topic> =
             names.into_iter().map(|name| Topic { kind, name: name.into() }).collect();
         let topics: Vec<Topic> = topics.into_iter().filter(|topic| !self.topics.contains(topic)).collect();
@@ -218,9 +219,16 @@ impl Subscriber {
     }
 
     fn remove(&mut self, kind: Kind, names: Vec<Vec<u8>>) {
+        self.forget_refused();
         let topics = names.into_iter().map(|name| Topic { kind, name: name.into() });
         let gone: Vec<Topic> = topics.filter(|topic| self.topics.remove(topic)).collect();
         self.leave(&gone);
+    }
+
+    fn forget_refused(&mut self) {
+        for topic in self.queue.take_refused() {
+            self.topics.remove(&topic);
+        }
     }
 
     fn leave<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
@@ -239,6 +247,7 @@ impl Subscriber {
             {
                 return hub.clone();
             }
+            self.forget_refused();
             if let Some(old) = self.hub.take() {
                 old.leave(&self.topics, &self.queue);
             }
@@ -252,13 +261,7 @@ impl Subscriber {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             match self.queue.poll(cx) {
-                Poll::Ready(Next::Event(event)) => {
-                    if let Event::Refused { name, .. } = &event {
-                        let refused = |topic: &Topic| String::from_utf8_lossy(&topic.name) == name.as_str();
-                        self.topics.retain(|topic| !refused(topic));
-                    }
-                    return Poll::Ready(Some(event));
-                }
+                Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(event)),
                 Poll::Ready(Next::Over) => return Poll::Ready(None),
                 Poll::Ready(Next::Orphaned) => {
                     if self.shared.context.breaker.is_shut() {

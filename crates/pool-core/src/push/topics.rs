@@ -8,15 +8,20 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::event::{Body, Event, Invalidation, Message};
+use super::event::{Body, Event, Invalidation, Message, Refusal};
 use super::glob;
 use super::queue::{Queue, Wakes};
 use crate::error::Error;
 
+/// What can be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
+    /// A channel.
     Channel,
+    /// A pattern of channels' names.
     Pattern,
+    /// A sharded channel.
     Shard,
     /// A prefix of keys that are tracked.
     Prefix,
@@ -155,8 +160,8 @@ impl Topics {
             if !entry.confirmed {
                 member.queue.catch_up(wakes);
             }
-            let name = String::from_utf8_lossy(&topic.name).into_owned();
-            member.queue.push_anyway(Event::Refused { name, error: error.clone() }, wakes);
+            let refusal = Refusal { topic: topic.clone(), error: error.clone() };
+            member.queue.refuse(refusal, wakes);
         }
     }
 
