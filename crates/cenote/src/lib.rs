@@ -25,7 +25,7 @@
 //!
 //! | feature | adds | from |
 //! |---|---|---|
-//! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
+//! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`Subscriber`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
 //! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
 //! | `full` | all of the above | |
 //!
@@ -35,9 +35,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{
-    Answer, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Fallback, Health,
-    JournalStatus, NotDegradable, Outcome, Pool, PoolBuilder, PoolConfig, Problem, Source, State, Status,
-    SystemClock, redis,
+    Answer, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Event, Fallback,
+    Health, Invalidation, JournalStatus, Message, NotDegradable, Outcome, Pool, PoolBuilder, PoolConfig,
+    Problem, Refusal, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, redis,
 };
 
 #[cfg(feature = "fallback-lru")]
@@ -63,6 +63,7 @@ mod pages {
         lifecycle: "docs/lifecycle.md",
         operations: "docs/operations.md",
         outage: "docs/outage.md",
+        pubsub: "docs/pubsub.md",
         replies: "docs/replies.md",
     }
 }

@@ -94,7 +94,14 @@ async fn on_the_way(real: &mut Vec<String>) {
     drop(holder);
     real.push(why(impatient.conn().blpop::<_, Option<String>>("jobs", 1.0).await));
 
+    real.push(why(redis::cmd("SUBSCRIBE").arg("news").exec_async(&mut impatient.conn()).await));
+    let resp2 = at(format!("{}?protocol=resp2", server.url())).build().unwrap();
+    real.push(resp2.subscriber().track("user:").await.unwrap_err().to_string());
+    let mut subscriber = impatient.subscriber().with_timeout(SHORT / 2);
+    subscriber.subscribe("news").await.unwrap();
+
     server.freeze();
+    real.push(subscriber.subscribe("more").await.unwrap_err().to_string());
     let (first, second) = tokio::join!(get(&narrow, SHORT), get(&narrow, SHORT));
     real.extend([first, second, get(&impatient, LONG).await]);
     server.thaw();

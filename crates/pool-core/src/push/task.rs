@@ -162,7 +162,9 @@ impl Work {
             }
             End::Silent => {
                 let limit = self.context.config.socket_timeout;
-                let why = format!("Redis owed a reply on the push connection and sent nothing for {limit:?}");
+                let why = format!(
+                    "Redis owed a reply and sent nothing for {limit:?} (REDIS_SOCKET_TIMEOUT), on the push connection"
+                );
                 (why, Farewell::Abort, true)
             }
             End::Deaf => {
@@ -172,13 +174,16 @@ impl Work {
         };
         hub.leave_connection(farewell);
         let error = Error::not_sent(Kind::Cut, why);
-        tracing::warn!(
-            target: "cenote",
-            address = %self.context.target,
-            cause = error.message(),
-            subscriptions = hub.subscriptions(),
-            "the push connection is lost: its subscribers will be told of a gap"
-        );
+        if let Some(left_out) = self.context.chronicle.admit(Instant::now()) {
+            tracing::warn!(
+                target: "cenote",
+                address = %self.context.target,
+                cause = error.message(),
+                subscriptions = hub.subscriptions(),
+                lines_left_out = left_out,
+                "the push connection is lost: its subscribers will be told of a gap"
+            );
+        }
         let lease = self.context.lane_lost(&error, silent || !replied);
         self.spawn_probe(lease, guard);
         false
