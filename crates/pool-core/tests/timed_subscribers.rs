@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::{Event, Pool, Subscriber};
@@ -240,6 +241,37 @@ fn a_subscriber_whose_runtime_ends_while_another_polls_it_is_moved_at_once() {
     assert!(std::pin::pin!(subscriber.next()).poll(&mut cx).is_pending());
     drop(first);
     second.block_on(within(SOON, async {
+        assert!(matches!(subscriber.next().await, Some(Event::Gap)));
+        let () = pool.conn().publish("numbers", 1).await.unwrap();
+        assert!(matches!(subscriber.next().await, Some(Event::Message(_))));
+    }));
+}
+
+#[test]
+fn polled_in_a_runtime_that_has_ended_it_waits_and_goes_on_in_the_next_one() {
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    let first = runtime();
+    let handle = first.handle().clone();
+    let (mut subscriber, mut other) = first.block_on(async {
+        let (mut subscriber, mut other) = (pool.subscriber(), pool.subscriber());
+        subscriber.subscribe("numbers").await.unwrap();
+        other.subscribe("numbers").await.unwrap();
+        (subscriber, other)
+    });
+    drop(first);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    {
+        let _in_the_ended_one = handle.enter();
+        assert!(std::pin::pin!(subscriber.next()).poll(&mut cx).is_pending());
+        let Poll::Ready(Err(error)) = std::pin::pin!(subscriber.subscribe("more")).poll(&mut cx) else {
+            panic!("it waits for a runtime that has ended")
+        };
+        assert!(error.to_string().contains("runtime"), "{error}");
+    }
+    // Where there is none at all nobody would ever wake it.
+    assert!(matches!(std::pin::pin!(other.next()).poll(&mut cx), Poll::Ready(Some(Event::Closed))));
+    runtime().block_on(within(SOON, async {
         assert!(matches!(subscriber.next().await, Some(Event::Gap)));
         let () = pool.conn().publish("numbers", 1).await.unwrap();
         assert!(matches!(subscriber.next().await, Some(Event::Message(_))));

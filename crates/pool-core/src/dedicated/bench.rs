@@ -133,6 +133,16 @@ impl Bench {
         self.0.lock().holders.retain(|holder| holder.id != id);
     }
 
+    /// No place is free, nor could one be had of an idle connection.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.0.lock();
+        state.taken >= state.most
+    }
+
+    pub(crate) fn has_waiters(&self) -> bool {
+        self.0.lock().queue.iter().any(|waiting| !waiting.grant.is_closed())
+    }
+
     pub(crate) fn describe(&self, waited: Duration) -> String {
         let state = self.0.lock();
         let mut text = format!(

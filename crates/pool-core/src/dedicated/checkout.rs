@@ -67,6 +67,7 @@ pub(crate) async fn wait_for_place(
         Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
         Entry::Wait(receiver) => receiver,
     };
+    shared.hubs.end_deserted();
     match timer::within_a_task(handle, limit, receiver).await {
         Some(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
         Some(Some(Err(_))) => Err(Error::closed()),

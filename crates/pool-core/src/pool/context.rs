@@ -223,7 +223,7 @@ impl Context {
     }
 
     /// A connection is open, and was answered lately: what fails elsewhere is no outage.
-    fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         let last_reply = self.last_reply.load(Ordering::Relaxed);
         let lately = self.born + Duration::from_nanos(last_reply) + PROOF;
         last_reply > 0 && lately > Instant::now() && self.proven.load(Ordering::Relaxed) > 0

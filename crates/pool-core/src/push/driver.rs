@@ -112,7 +112,7 @@ impl<'a> Driver<'a> {
                 Err(end) => return Poll::Ready(end),
             };
             let now = Instant::now();
-            let next = match self.probe.poll(now, cx) {
+            let next = match self.probe.poll(now, self.last_byte, cx) {
                 Verdict::At(next) => next,
                 Verdict::Deaf => return Poll::Ready(End::Deaf),
             };
@@ -181,6 +181,7 @@ impl<'a> Driver<'a> {
         for value in self.values.drain(..) {
             accepted = accepted.and_then(|()| state.machine.accept(value, &mut self.wakes));
         }
+        state.note_desertion();
         let (replies, messages) = (state.machine.replies, state.machine.messages);
         drop(state);
         self.wakes.drain(..).for_each(Waker::wake);

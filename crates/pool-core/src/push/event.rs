@@ -26,7 +26,8 @@ pub enum Event {
     Lagged(u64),
     /// Redis no longer allows a subscription that it had accepted, and said why. The others go on.
     Refused(Refusal),
-    /// The pool was closed. Nothing comes after it.
+    /// The pool was closed; or the runtime that served this subscriber has ended, and it is polled outside any.
+    /// Nothing comes after it.
     Closed,
 }
 

@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 
 use super::machine::Machine;
 use super::queue::{Queue, Wakes};
-use super::topics::{Kind, Topic};
+use super::topics::Topic;
 use crate::budget::{Held, Tenant};
 use crate::dedicated::Place;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::transport::Farewell;
 
 pub(super) struct Hub {
@@ -71,14 +71,10 @@ impl Hub {
     }
 
     /// Adds a subscriber that comes from another hub, with all it had there. False if the hub has ended.
-    pub(super) fn take_in<'a>(
-        &self,
-        topics: impl IntoIterator<Item = &'a Topic>,
-        queue: &Arc<Queue>,
-    ) -> bool {
+    pub(super) fn take_in(&self, topics: &std::collections::HashSet<Topic>, queue: &Arc<Queue>) -> bool {
         self.change(|state, wakes| {
-            queue.begin_move();
-            topics.into_iter().for_each(|topic| state.machine.join(topic, queue, None));
+            queue.begin_move(!topics.is_empty());
+            topics.iter().for_each(|topic| state.machine.join(topic, queue, None));
             queue.end_move(wakes);
         })
     }
@@ -116,8 +112,25 @@ impl Hub {
         self.state.lock().machine.topics.members()
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.held.lock().is_some()
+    }
+
     pub(super) fn has_place(&self) -> bool {
         self.place.lock().is_some()
+    }
+
+    /// Gives its place up at once if nobody subscribes to anything; from any thread, also while its own runtime is
+    /// parked.
+    pub(super) fn leave_if_deserted(&self) -> bool {
+        let deserted = self.end_if_deserted(Duration::ZERO);
+        if deserted {
+            self.end(
+                &Error::not_sent(Kind::Moved, "nobody subscribed, and the place was needed"),
+                Farewell::Finish,
+            );
+        }
+        deserted
     }
 
     /// Ends it if nobody has subscribed to anything for `linger`; the check and the end are one step.
@@ -172,7 +185,7 @@ impl Hub {
 }
 
 impl State {
-    fn note_desertion(&mut self) {
+    pub(super) fn note_desertion(&mut self) {
         if self.machine.topics.is_empty() {
             self.deserted.get_or_insert_with(Instant::now);
         } else {
@@ -182,15 +195,15 @@ impl State {
 
     /// What is wanted of the server, and of this connection for itself.
     pub(super) fn has(&self, probe: &Topic) -> bool {
-        debug_assert_eq!(probe.kind, Kind::Channel);
         self.machine.has(probe)
     }
 }
 
-/// A subscriber's connection is not idle and serves nobody who could go elsewhere: it makes no room for others.
+/// A subscriber's connection serves nobody who could go elsewhere: unless nobody subscribes to anything, it makes no
+/// room for others.
 impl Tenant for Hub {
     fn idle_since(&self) -> Option<Instant> {
-        None
+        self.state.lock().deserted.filter(|_| self.is_connected())
     }
 
     fn serving_since(&self) -> Option<Instant> {
@@ -206,7 +219,7 @@ impl Tenant for Hub {
     }
 
     fn retire(&self) -> bool {
-        false
+        self.leave_if_deserted()
     }
 
     fn drain(&self) {}

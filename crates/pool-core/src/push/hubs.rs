@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
@@ -22,7 +23,10 @@ pub(crate) struct Hubs {
     /// Where the pool's end is told.
     queues: Mutex<HashMap<u64, Weak<Queue>>>,
     last: AtomicU64,
+    barred: Mutex<HashMap<runtime::Id, Instant>>,
 }
+
+const BARRED: Duration = Duration::from_secs(1);
 
 impl Hubs {
     /// The hub of the runtime of `handle`, made if need be.
@@ -50,6 +54,26 @@ impl Hubs {
 
     pub(super) fn exit(&self, id: u64) {
         self.queues.lock().remove(&id);
+    }
+
+    /// Nobody needs them, and somebody waits for their places.
+    pub(crate) fn end_deserted(&self) {
+        for hub in self.all().iter().filter(|hub| hub.leave_if_deserted()) {
+            self.forget(hub);
+        }
+    }
+
+    /// A runtime has no drivers: its hubs end as they begin.
+    pub(super) fn bar(&self, runtime: runtime::Id) {
+        self.barred.lock().insert(runtime, Instant::now() + BARRED);
+    }
+
+    /// An id may be used again by a runtime that has drivers, so nothing is barred for long.
+    pub(super) fn is_barred(&self, runtime: runtime::Id) -> bool {
+        let mut barred = self.barred.lock();
+        let now = Instant::now();
+        barred.retain(|_, until| *until > now);
+        barred.contains_key(&runtime)
     }
 
     /// The hub's task is over.

@@ -31,6 +31,8 @@ pub(super) struct Machine {
     tracked: Vec<Prefix>,
     protocol: Option<Protocol>,
     ping: bool,
+    /// What this connection has for itself.
+    pinned: Option<Topic>,
     /// Replies and acknowledgements on this connection.
     pub(super) replies: u64,
     /// Messages on it, the probe's included.
@@ -46,7 +48,13 @@ pub(super) enum Protocol {
 enum Command {
     Subscribe(Kind, VecDeque<Arc<[u8]>>),
     Unsubscribe(Kind, VecDeque<Arc<[u8]>>),
-    Track { tracked: Vec<Prefix>, replies: usize, anew: bool },
+    /// With `anew`, the first of two replies is that to `OFF`; `failed` has its error.
+    Track {
+        tracked: Vec<Prefix>,
+        replies: usize,
+        anew: bool,
+        failed: Option<Error>,
+    },
     Ping,
 }
 
@@ -80,6 +88,7 @@ impl Machine {
     /// A connection is there: all that is wanted is asked for, and `pinned` for ourselves.
     pub(super) fn opened(&mut self, protocol: Protocol, pinned: &Topic) {
         self.topics.map_mut(pinned.kind).entry(pinned.name.clone()).or_default().pinned = true;
+        self.pinned = Some(pinned.clone());
         self.protocol = Some(protocol);
         (self.replies, self.messages) = (0, 0);
         let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
@@ -93,6 +102,14 @@ impl Machine {
         let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
         for topic in &all {
             self.topics.lose(topic);
+        }
+        if let Some(topic) = self.pinned.take()
+            && let Some(entry) = self.topics.get_mut(&topic)
+        {
+            entry.pinned = false;
+            if !entry.is_wanted() {
+                self.topics.map_mut(topic.kind).remove(&topic.name);
+            }
         }
     }
 
@@ -217,7 +234,7 @@ impl Machine {
             on.write_packed_command(out);
         }
         let replies = usize::from(anew) + usize::from(!prefixes.is_empty());
-        Some(Command::Track { tracked, replies, anew })
+        Some(Command::Track { tracked, replies, anew, failed: None })
     }
 
     fn confirm_prefixes(&mut self, wakes: &mut Wakes) {
@@ -301,11 +318,13 @@ impl Machine {
         self.replies += 1;
         match (command, error) {
             (Command::Ping, _) => Ok(()),
-            (Command::Track { tracked, replies, anew }, _) if replies > 1 => {
-                self.in_flight = Some((Command::Track { tracked, replies: replies - 1, anew }, since));
+            (Command::Track { tracked, replies, anew, failed }, error) if replies > 1 => {
+                let failed = failed.or(error);
+                let rest = Command::Track { tracked, replies: replies - 1, anew, failed };
+                self.in_flight = Some((rest, since));
                 Ok(())
             }
-            (Command::Track { tracked, anew, .. }, None) => {
+            (Command::Track { tracked, anew, failed: None, .. }, None) => {
                 if anew {
                     // Between the two commands nothing was tracked.
                     self.topics.invalidate(None, wakes);
@@ -314,20 +333,49 @@ impl Machine {
                 self.confirm_prefixes(wakes);
                 Ok(())
             }
-            (Command::Track { anew, .. }, Some(error)) => {
-                let entries = self.topics.map(Kind::Prefix).iter();
-                let failed = entries.filter(|(_, entry)| anew || !entry.confirmed);
-                let failed: Vec<Prefix> = failed.map(|(name, _)| name.clone()).collect();
-                if anew {
-                    self.tracked.clear();
+            (Command::Track { tracked, anew, failed, .. }, error) => {
+                // Where `OFF` failed, everything is as it was; and so it is where only more was asked for.
+                let stands = !anew || failed.is_some() || tracked.is_empty();
+                match failed.or(error) {
+                    Some(error) => self.not_tracked(stands, &error, wakes),
+                    None => Ok(()),
                 }
-                self.revoke_prefixes(&failed, &error, wakes);
-                Ok(())
             }
             (Command::Subscribe(kind, names), Some(error)) => self.refused(kind, names, &error, wakes),
-            // Its reply would have been pushed; an UNSUBSCRIBE is never refused.
+            // Busy, or not allowed: the server keeps them, and so do we, until somebody wants them or the connection ends.
+            (Command::Unsubscribe(kind, names), Some(_)) => {
+                for name in names {
+                    self.topics.map_mut(kind).entry(name.clone()).or_default();
+                    self.topics.confirm(&Topic { kind, name }, wakes);
+                }
+                Ok(())
+            }
+            // Its reply would have been pushed.
             (Command::Subscribe(..) | Command::Unsubscribe(..), _) => Err(ProtocolError::Unexpected.into()),
         }
+    }
+
+    /// The server would not track what was asked. Whoever waited is told. Those who had it keep it if what there was
+    /// `stands`; otherwise they lose it for good, or the connection with it, if the server may think better of it.
+    fn not_tracked(&mut self, stands: bool, error: &Error, wakes: &mut Wakes) -> Result<(), Fault> {
+        if !stands {
+            self.tracked.clear();
+        }
+        let lost = |confirmed: bool| !(stands && confirmed);
+        let entries = self.topics.map(Kind::Prefix).iter();
+        let names: Vec<Prefix> =
+            entries.filter(|(_, entry)| lost(entry.confirmed)).map(|(name, _)| name.clone()).collect();
+        let mut others = false;
+        for name in names {
+            let topic = Topic { kind: Kind::Prefix, name };
+            if self.topics.refuse(&topic, error) && is_final(error) {
+                self.topics.revoke(&topic, error, wakes);
+            } else {
+                others |= self.topics.get_mut(&topic).is_some_and(|entry| entry.is_wanted());
+                self.touch(&topic);
+            }
+        }
+        if others { Err(Fault::Refused(error.clone())) } else { Ok(()) }
     }
 
     /// The server refuses a command as a whole, for one name in it: each is asked for by itself then.

@@ -35,7 +35,7 @@ pub(super) struct Probe {
 enum Stage {
     Resting,
     /// The message is on its way to Redis.
-    Asking(Pin<Box<dyn Future<Output = bool> + Send>>),
+    Asking(Pin<Box<dyn Future<Output = Taken> + Send>>),
     /// Redis took it.
     Awaiting {
         until: Instant,
@@ -83,35 +83,49 @@ impl Probe {
         }
     }
 
-    pub(super) fn poll(&mut self, now: Instant, cx: &mut TaskContext<'_>) -> Verdict {
+    pub(super) fn poll(&mut self, now: Instant, last_byte: Instant, cx: &mut TaskContext<'_>) -> Verdict {
         if let Stage::Asking(ask) = &mut self.stage
             && let Poll::Ready(taken) = ask.as_mut().poll(cx)
         {
-            if taken {
-                self.stage = Stage::Awaiting { until: now + self.limit };
-            } else {
-                self.stage = Stage::Resting;
-                self.due = now + self.interval.min(AGAIN);
-            }
+            self.stage = match taken {
+                Taken::Yes => Stage::Awaiting { until: now + self.limit },
+                _ => Stage::Resting,
+            };
+            self.due = now + if taken == Taken::NotNow { self.interval.min(AGAIN) } else { self.interval };
         }
         match self.stage {
             Stage::Resting => Verdict::At(self.due),
             // The future has a limit of its own.
             Stage::Asking(_) => Verdict::At(now + self.interval),
-            Stage::Awaiting { until } if until <= now => Verdict::Deaf,
-            Stage::Awaiting { until } => Verdict::At(until),
+            // While bytes come it may be among them, behind a large message.
+            Stage::Awaiting { until } => match until.max(last_byte + self.limit) {
+                until if until <= now => Verdict::Deaf,
+                until => Verdict::At(until),
+            },
         }
     }
 }
 
-/// True if Redis took the message.
-async fn publish(home: Weak<Shared>, topic: Topic, limit: Duration) -> bool {
-    let (Some(shared), Ok(handle)) = (home.upgrade(), Handle::try_current()) else { return false };
+/// What became of the message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    NotNow,
+    /// This user may not publish there.
+    Never,
+}
+
+async fn publish(home: Weak<Shared>, topic: Topic, limit: Duration) -> Taken {
+    let (Some(shared), Ok(handle)) = (home.upgrade(), Handle::try_current()) else { return Taken::NotNow };
     let mut cmd = redis::cmd("PUBLISH");
     cmd.arg(&*topic.name).arg("?");
     let mut conn = Conn::new(shared);
     let answered = conn.call_within(&handle, Payload::One(&cmd), limit).await;
-    matches!(answered, Ok(Answer::One(Value::Int(_))))
+    match answered {
+        Ok(Answer::One(Value::Int(_))) => Taken::Yes,
+        Ok(Answer::One(Value::ServerError(error))) if error.code() == "NOPERM" => Taken::Never,
+        _ => Taken::NotNow,
+    }
 }
 
 /// Shared with no other process and no other connection: `cenote:probe:` and what tells them apart.

@@ -113,10 +113,10 @@ impl Queue {
         state.announce(wakes);
     }
 
-    /// Its subscriptions begin anew on another connection.
-    pub(super) fn begin_move(&self) {
+    /// Its subscriptions, if it has `any`, begin anew on another connection.
+    pub(super) fn begin_move(&self, any: bool) {
         let mut state = self.0.lock();
-        (state.behind, state.missing) = (true, 0);
+        (state.behind, state.missing) = (any, 0);
         if state.end == Some(End::Orphaned) {
             state.end = None;
         }
@@ -142,6 +142,8 @@ impl Queue {
 
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut state = self.0.lock();
+        // Dropped after the lock is released: what a waker drops is not ours.
+        let mut _old = None;
         if state.lagged > 0 {
             return Poll::Ready(Next::Event(Event::Lagged(std::mem::take(&mut state.lagged))));
         }
@@ -150,7 +152,12 @@ impl Queue {
             return Poll::Ready(Next::Event(event));
         }
         match state.end {
-            Some(End::Orphaned) => Poll::Ready(Next::Orphaned),
+            Some(End::Orphaned) => {
+                // Where it cannot move, it waits for the end.
+                _old = state.waker.replace(cx.waker().clone());
+                drop(state);
+                Poll::Ready(Next::Orphaned)
+            }
             Some(End::Closed) => {
                 state.end = Some(End::Over);
                 Poll::Ready(Next::Event(Event::Closed))
@@ -158,8 +165,9 @@ impl Queue {
             Some(End::Over) => Poll::Ready(Next::Over),
             None => {
                 if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    state.waker = Some(cx.waker().clone());
+                    _old = state.waker.replace(cx.waker().clone());
                 }
+                drop(state);
                 Poll::Pending
             }
         }

@@ -111,7 +111,8 @@ impl Subscriber {
     /// # Errors
     ///
     /// Redis is away, which fails at once; the limit was reached; Redis refuses (a user may be barred from a
-    /// channel); no connection could be had; the pool is closed. The call has subscribed to nothing then.
+    /// channel); no connection could be had; the pool is closed. The call has subscribed to nothing then, though
+    /// messages may have come of those that Redis acknowledged before the one it did not.
     ///
     /// **Cancel safety.** Dropping it takes the call back.
     pub async fn subscribe(&mut self, channels: impl ToRedisArgs) -> Result<(), Error> {
@@ -196,26 +197,24 @@ impl Subscriber {
         }
         let handle = current_runtime()?;
         self.shared.admit(&handle)?;
-        let (hub, acks) = loop {
-            let hub = self.settle(&handle);
-            if let Some(acks) = hub.join(&topics, &self.queue) {
-                break (hub, acks);
-            }
-        };
+        let Some((hub, acks)) = self.join(&handle, &topics) else { return Err(runtime_ended()) };
         let mut joined = Joined { hub, queue: &self.queue, topics };
         match acknowledged(&handle, acks, self.timeout).await {
             Some(Some(result)) => result?,
-            Some(None) if !joined.hub.has_place() => {
-                return Err(Error::not_sent(ErrorKind::Timeout, self.shared.bench.describe(self.timeout)));
-            }
+            Some(None) if !joined.hub.is_connected() => return Err(self.unconnected(&joined.hub)),
             Some(None) => return Err(unacknowledged(self.timeout)),
-            None => {
-                let why = "the tokio runtime of this call has ended";
-                return Err(Error::not_sent(ErrorKind::Runtime, why));
-            }
+            None => return Err(runtime_ended()),
         }
         self.topics.extend(std::mem::take(&mut joined.topics));
         Ok(())
+    }
+
+    fn join(&mut self, handle: &Handle, topics: &[Topic]) -> Option<(Arc<Hub>, Acks)> {
+        (0..3).find_map(|_| {
+            let hub = self.settle(handle)?;
+            let acks = hub.join(topics, &self.queue)?;
+            Some((hub, acks))
+        })
     }
 
     fn remove(&mut self, kind: Kind, names: Vec<Vec<u8>>) {
@@ -223,6 +222,16 @@ impl Subscriber {
         let topics = names.into_iter().map(|name| Topic { kind, name: name.into() });
         let gone: Vec<Topic> = topics.filter(|topic| self.topics.remove(topic)).collect();
         self.leave(&gone);
+    }
+
+    /// Nothing was sent: why was there no connection to send it on?
+    fn unconnected(&self, hub: &Hub) -> Error {
+        let why = if !hub.has_place() && self.shared.bench.is_full() {
+            self.shared.bench.describe(self.timeout)
+        } else {
+            format!("a subscription reached its limit of {:?}: waiting for a connection", self.timeout)
+        };
+        Error::not_sent(ErrorKind::Timeout, why)
     }
 
     fn forget_refused(&mut self) {
@@ -236,26 +245,39 @@ impl Subscriber {
             self.shared.local.leave(topics, &self.queue);
         } else if let Some(hub) = &self.hub {
             hub.leave(topics, &self.queue);
+            if self.shared.bench.has_waiters() {
+                self.shared.hubs.end_deserted();
+            }
         }
     }
 
-    /// The hub of this runtime, with all that was subscribed to in another one.
-    fn settle(&mut self, handle: &Handle) -> Arc<Hub> {
-        loop {
-            if let Some(hub) =
-                self.hub.as_ref().filter(|hub| hub.runtime() == handle.id() && !hub.has_ended())
-            {
-                return hub.clone();
+    /// The hub of this runtime, with all that was subscribed to in another one; `None` if the runtime is ending.
+    fn settle(&mut self, handle: &Handle) -> Option<Arc<Hub>> {
+        if self.shared.hubs.is_barred(handle.id()) {
+            return None;
+        }
+        // A hub may end just as it is picked. If a new one does, too, then so does its runtime.
+        for _ in 0..3 {
+            if let Some(hub) = self.hub.as_ref().filter(|hub| is_of(hub, handle)) {
+                return Some(hub.clone());
             }
             self.forget_refused();
             if let Some(old) = self.hub.take() {
                 old.leave(&self.topics, &self.queue);
             }
             let hub = self.shared.hubs.pick(&self.shared, handle, self.at);
-            if self.topics.is_empty() || hub.take_in(&self.topics, &self.queue) {
+            if hub.take_in(&self.topics, &self.queue) {
                 self.hub = Some(hub);
             }
         }
+        None
+    }
+
+    /// Goes where it is polled, if it is not there already; false if there is nowhere to go.
+    fn follow(&mut self) -> bool {
+        let Ok(handle) = Handle::try_current() else { return false };
+        let is_there = self.hub.as_ref().is_some_and(|hub| is_of(hub, &handle));
+        !is_there && !self.shared.embedded && !self.topics.is_empty() && self.settle(&handle).is_some()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -264,21 +286,16 @@ impl Subscriber {
                 Poll::Ready(Next::Event(event)) => return Poll::Ready(Some(event)),
                 Poll::Ready(Next::Over) => return Poll::Ready(None),
                 Poll::Ready(Next::Orphaned) => {
-                    if self.shared.context.breaker.is_shut() {
+                    if self.shared.context.breaker.is_shut() || Handle::try_current().is_err() {
                         self.queue.close(&mut Wakes::new());
-                    } else if let Ok(handle) = Handle::try_current() {
-                        self.settle(&handle);
-                    } else {
+                    } else if !self.follow() {
+                        // This runtime is ending, and the task that polls with it; another may take over.
                         return Poll::Pending;
                     }
                 }
                 Poll::Pending => {
-                    let Some(hub) = self.hub.as_ref().filter(|_| !self.topics.is_empty()) else {
+                    if !self.follow() {
                         return Poll::Pending;
-                    };
-                    match Handle::try_current() {
-                        Ok(handle) if handle.id() != hub.runtime() => drop(self.settle(&handle)),
-                        _ => return Poll::Pending,
                     }
                 }
             }
@@ -311,6 +328,14 @@ async fn acknowledged(handle: &Handle, acks: Acks, limit: Duration) -> Option<Op
         Ok(())
     };
     timer::within_a_task(handle, limit, all).await
+}
+
+fn is_of(hub: &Hub, handle: &Handle) -> bool {
+    hub.runtime() == handle.id() && !hub.has_ended()
+}
+
+fn runtime_ended() -> Error {
+    Error::not_sent(ErrorKind::Runtime, "the tokio runtime of this call has ended")
 }
 
 fn unacknowledged(limit: Duration) -> Error {

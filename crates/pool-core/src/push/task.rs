@@ -41,13 +41,17 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        let shared = self.home.upgrade();
         let why = if std::thread::panicking() {
+            if let Some(shared) = &shared {
+                shared.hubs.bar(self.hub.runtime());
+            }
             "this tokio runtime has no I/O or time driver: build it with enable_all()"
         } else {
             "the tokio runtime that served this subscription has ended"
         };
         self.hub.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
-        if let Some(shared) = self.home.upgrade() {
+        if let Some(shared) = shared {
             shared.hubs.forget(&self.hub);
         }
     }
@@ -184,7 +188,11 @@ impl Work {
                 "the push connection is lost: its subscribers will be told of a gap"
             );
         }
-        let lease = self.context.lane_lost(&error, silent || !replied);
+        // While lanes are answered the fault is this connection's, and no outage.
+        let lease = self.context.lane_lost(&error, (silent || !replied) && !self.context.is_proven());
+        if !replied {
+            hub.fail_waiting(&error);
+        }
         self.spawn_probe(lease, guard);
         false
     }
