@@ -59,6 +59,7 @@ mod pages {
         configuration: "docs/configuration.md",
         connections: "docs/connections.md",
         errors: "docs/errors.md",
+        faults: "docs/faults.md",
         fallback: "docs/fallback.md",
         lifecycle: "docs/lifecycle.md",
         operations: "docs/operations.md",

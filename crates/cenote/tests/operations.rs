@@ -97,7 +97,8 @@ async fn on_the_way(real: &mut Vec<String>) {
     real.push(why(redis::cmd("SUBSCRIBE").arg("news").exec_async(&mut impatient.conn()).await));
     let resp2 = at(format!("{}?protocol=resp2", server.url())).build().unwrap();
     real.push(resp2.subscriber().track("user:").await.unwrap_err().to_string());
-    let mut subscriber = impatient.subscriber().with_timeout(SHORT / 2);
+    let listening = at(server.url()).socket_timeout(SHORT).build().unwrap();
+    let mut subscriber = listening.subscriber().with_timeout(SHORT / 2);
     subscriber.subscribe("news").await.unwrap();
 
     server.freeze();

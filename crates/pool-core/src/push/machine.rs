@@ -1,9 +1,10 @@
 //! Keeps the server's subscriptions in line with what subscribers want; no I/O in it.
 //!
 //! Invariants, all under the one lock that the hub keeps this in:
-//! * At most one command is in flight, so a reply or an error is always its. What changes meanwhile is noted in
-//!   `dirty` and brought in line afterwards, as it is by then: no order of joins and leaves can confuse it.
-//! * A topic that is wanted and not confirmed, or confirmed and not wanted, is dirty or in the command in flight.
+//! * Replies come in the order of the commands, so a reply or an error is always that of the front one.
+//! * A topic is in one command in flight at most (`asked`). What changes meanwhile is brought in line afterwards, as
+//!   it is by then: no order of joins and leaves can confuse it.
+//! * A topic that is wanted and not confirmed, or confirmed and not wanted, is dirty or asked for.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +27,9 @@ pub(super) const BATCH: usize = 512;
 pub(super) struct Machine {
     pub(super) topics: Topics,
     dirty: VecDeque<Topic>,
-    in_flight: Option<(Command, Instant)>,
+    /// Prefixes are all treated together.
+    prefixes_dirty: bool,
+    in_flight: VecDeque<(Command, Instant)>,
     /// What the server tracks for this connection.
     tracked: Vec<Prefix>,
     protocol: Option<Protocol>,
@@ -66,6 +69,15 @@ pub(super) enum Fault {
     Refused(Error),
 }
 
+impl Command {
+    fn names(&self) -> usize {
+        match self {
+            Self::Subscribe(_, names) | Self::Unsubscribe(_, names) => names.len(),
+            Self::Track { .. } | Self::Ping => 0,
+        }
+    }
+}
+
 impl Machine {
     pub(super) fn join(&mut self, topic: &Topic, queue: &Arc<Queue>, ack: Option<Ack>) {
         self.topics.join(topic, queue, ack);
@@ -78,7 +90,9 @@ impl Machine {
     }
 
     fn touch(&mut self, topic: &Topic) {
-        if let Some(entry) = self.topics.get_mut(topic)
+        if topic.kind == Kind::Prefix {
+            self.prefixes_dirty = true;
+        } else if let Some(entry) = self.topics.get_mut(topic)
             && !std::mem::replace(&mut entry.dirty, true)
         {
             self.dirty.push_back(topic.clone());
@@ -97,11 +111,13 @@ impl Machine {
 
     /// The connection is gone: whoever had something confirmed on it misses what comes now.
     pub(super) fn lost(&mut self) {
-        (self.protocol, self.in_flight, self.ping) = (None, None, false);
+        (self.protocol, self.ping) = (None, false);
+        self.in_flight.clear();
         self.tracked.clear();
         let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
         for topic in &all {
             self.topics.lose(topic);
+            self.no_longer_asked(topic);
         }
         if let Some(topic) = self.pinned.take()
             && let Some(entry) = self.topics.get_mut(&topic)
@@ -128,7 +144,7 @@ impl Machine {
 
     /// Since when a reply is due.
     pub(super) fn due_since(&self) -> Option<Instant> {
-        self.in_flight.as_ref().map(|(_, since)| *since)
+        self.in_flight.front().map(|(_, since)| *since)
     }
 
     /// Whether the server has confirmed it on this connection.
@@ -136,35 +152,61 @@ impl Machine {
         self.topics.map(topic.kind).get(&topic.name).is_some_and(|entry| entry.confirmed)
     }
 
-    /// Appends what is to be sent next, if nothing is in flight.
+    /// Appends what is to be sent next, if there is room for it.
     pub(super) fn next_command(&mut self, now: Instant, out: &mut Vec<u8>, wakes: &mut Wakes) {
         let Some(protocol) = self.protocol else { return };
-        while self.in_flight.is_none() {
+        loop {
             let command = if std::mem::take(&mut self.ping) {
                 redis::cmd("PING").write_packed_command(out);
                 Some(Command::Ping)
+            } else if self.prefixes_dirty && !self.is_tracking() {
+                self.prefixes_dirty = false;
+                self.track(protocol, out, wakes)
+            } else if self.has_room()
+                && let Some(first) = self.dirty.pop_front()
+            {
+                self.batch(first, out)
             } else {
-                let Some(first) = self.dirty.pop_front() else { return };
-                match first.kind {
-                    Kind::Prefix => self.track(protocol, out, wakes),
-                    _ => self.batch(first, out),
-                }
+                return;
             };
-            self.in_flight = command.map(|command| (command, now));
+            self.in_flight.extend(command.map(|command| (command, now)));
         }
     }
 
-    /// Whether the server is to be asked for it, or to let it go; `None` if there is nothing to do.
+    fn is_tracking(&self) -> bool {
+        self.in_flight.iter().any(|(command, _)| matches!(command, Command::Track { .. }))
+    }
+
+    /// Small batches follow each other without waiting; a large one waits until those before it are answered.
+    fn has_room(&self) -> bool {
+        let asked: usize = self.in_flight.iter().map(|(command, _)| command.names()).sum();
+        asked == 0 || asked + self.dirty.len() <= BATCH
+    }
+
+    /// Whether the server is to be asked for it, or to let it go; `None` if there is nothing to do, or something is
+    /// being done already.
     fn judge(&mut self, topic: &Topic) -> Option<bool> {
         let entry = self.topics.get_mut(topic)?;
         entry.dirty = false;
+        if entry.asked {
+            return None;
+        }
         match (entry.is_wanted(), entry.confirmed) {
-            (true, false) => Some(true),
-            (false, confirmed) => {
+            (true, true) => return None,
+            (true, false) => {}
+            (false, true) => entry.confirmed = false,
+            (false, false) => {
                 self.topics.map_mut(topic.kind).remove(&topic.name);
-                confirmed.then_some(false)
+                return None;
             }
-            (true, true) => None,
+        }
+        entry.asked = true;
+        Some(entry.is_wanted())
+    }
+
+    fn no_longer_asked(&mut self, topic: &Topic) {
+        if let Some(entry) = self.topics.get_mut(topic) {
+            entry.asked = false;
         }
     }
 
@@ -179,7 +221,8 @@ impl Machine {
             && let Some(next) = self.dirty.front().filter(|next| next.kind == kind).cloned()
         {
             let same = self.topics.map(kind).get(&next.name).is_none_or(|entry| {
-                !entry.alone && (entry.is_wanted(), entry.confirmed) == (subscribe, !subscribe)
+                entry.asked
+                    || (!entry.alone && (entry.is_wanted(), entry.confirmed) == (subscribe, !subscribe))
             });
             if !same {
                 break;
@@ -199,10 +242,8 @@ impl Machine {
 
     /// All prefixes at once: the server cannot forget a single one.
     fn track(&mut self, protocol: Protocol, out: &mut Vec<u8>, wakes: &mut Wakes) -> Option<Command> {
-        self.dirty.retain(|topic| topic.kind != Kind::Prefix);
         let map = self.topics.map_mut(Kind::Prefix);
         map.retain(|_, entry| entry.is_wanted());
-        map.values_mut().for_each(|entry| entry.dirty = false);
         let wanted: Vec<Prefix> = map.keys().cloned().collect();
         if protocol == Protocol::Resp2 && !wanted.is_empty() {
             let why =
@@ -266,20 +307,21 @@ impl Machine {
                 self.topics.invalidate(keys.as_ref(), wakes);
             }
             Frame::Subscribed(kind, name) => {
-                let Some((Command::Subscribe(asked, names), _)) = &mut self.in_flight else {
+                let Some((Command::Subscribe(asked, names), _)) = self.in_flight.front_mut() else {
                     return Err(ProtocolError::Unexpected.into());
                 };
                 let name = names.pop_front().filter(|next| *asked == kind && **next == *name);
                 let name = name.ok_or(ProtocolError::Unexpected)?;
                 let done = names.is_empty();
                 let topic = Topic { kind, name };
+                self.no_longer_asked(&topic);
                 self.topics.confirm(&topic, wakes);
                 if !self.topics.get_mut(&topic).is_some_and(|entry| entry.is_wanted()) {
                     self.touch(&topic);
                 }
                 self.answered(done);
             }
-            Frame::Unsubscribed(kind, name) => self.unsubscribed(kind, &name)?,
+            Frame::Unsubscribed(kind, name) => self.unsubscribed(kind, &name),
             Frame::Reply(value) => self.reply(value, wakes)?,
             Frame::Other => {}
         }
@@ -289,30 +331,31 @@ impl Machine {
     fn answered(&mut self, done: bool) {
         self.replies += 1;
         if done {
-            self.in_flight = None;
+            self.in_flight.pop_front();
         }
     }
 
-    fn unsubscribed(&mut self, kind: Kind, name: &[u8]) -> Result<(), Fault> {
-        if let Some((Command::Unsubscribe(asked, names), _)) = &mut self.in_flight
+    fn unsubscribed(&mut self, kind: Kind, name: &[u8]) {
+        let topic = Topic { kind, name: name.into() };
+        if let Some((Command::Unsubscribe(asked, names), _)) = self.in_flight.front_mut()
             && *asked == kind
             && names.front().is_some_and(|next| **next == *name)
         {
             names.pop_front();
             let done = names.is_empty();
             self.answered(done);
-            return Ok(());
+            self.no_longer_asked(&topic);
+            self.touch(&topic);
+            return;
         }
         // The server lets go unasked when a slot moves away, or when it was told to.
-        let topic = Topic { kind, name: name.into() };
         self.topics.lose(&topic);
         self.touch(&topic);
-        Ok(())
     }
 
     fn reply(&mut self, value: Value, wakes: &mut Wakes) -> Result<(), Fault> {
         let error = value.extract_error().err().map(Error::answered);
-        let Some((command, since)) = self.in_flight.take() else {
+        let Some((command, since)) = self.in_flight.pop_front() else {
             return Err(ProtocolError::Unexpected.into());
         };
         self.replies += 1;
@@ -321,7 +364,7 @@ impl Machine {
             (Command::Track { tracked, replies, anew, failed }, error) if replies > 1 => {
                 let failed = failed.or(error);
                 let rest = Command::Track { tracked, replies: replies - 1, anew, failed };
-                self.in_flight = Some((rest, since));
+                self.in_flight.push_front((rest, since));
                 Ok(())
             }
             (Command::Track { tracked, anew, failed: None, .. }, None) => {
@@ -345,8 +388,9 @@ impl Machine {
             // Busy, or not allowed: the server keeps them, and so do we, until somebody wants them or the connection ends.
             (Command::Unsubscribe(kind, names), Some(_)) => {
                 for name in names {
-                    self.topics.map_mut(kind).entry(name.clone()).or_default();
-                    self.topics.confirm(&Topic { kind, name }, wakes);
+                    let topic = Topic { kind, name };
+                    self.no_longer_asked(&topic);
+                    self.topics.confirm(&topic, wakes);
                 }
                 Ok(())
             }
@@ -389,6 +433,7 @@ impl Machine {
         let several = names.len() > 1;
         for name in names {
             let topic = Topic { kind, name };
+            self.no_longer_asked(&topic);
             if several {
                 if let Some(entry) = self.topics.get_mut(&topic) {
                     entry.alone = true;

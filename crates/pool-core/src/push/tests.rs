@@ -294,3 +294,120 @@ fn patterns_mean_what_they_mean_to_redis() {
     let (stars, text) = ("a*".repeat(30) + "b", "a".repeat(2_000));
     assert!(!super::glob::matches(stars.as_bytes(), text.as_bytes()), "and quickly");
 }
+
+#[test]
+fn whoever_left_what_it_missed_is_up_to_date_once_the_rest_is_back() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (queue, _ack) = member(&mut machine, "a");
+    let (ack, _receiver) = oneshot::channel();
+    machine.join(&topic(Kind::Channel, "b"), &queue, Some(ack));
+    settle(&mut machine, &mut server, &mut wakes);
+    machine.lost();
+    machine.leave(&topic(Kind::Channel, "b"), &queue, &mut wakes);
+    server = FakeServer::default();
+    machine.opened(Protocol::Resp3, &topic(Kind::Channel, "probe"));
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(drain(&queue)[..], [Event::Gap]));
+    server.publish(b"a", 1);
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(drain(&queue)[..], [Event::Message(_)]));
+}
+
+#[test]
+fn what_still_comes_by_an_ended_subscription_is_not_for_the_next_one() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (first, _ack) = member(&mut machine, "a");
+    settle(&mut machine, &mut server, &mut wakes);
+    machine.leave(&topic(Kind::Channel, "a"), &first, &mut wakes);
+    let mut out = Vec::new();
+    machine.next_command(Instant::now(), &mut out, &mut wakes);
+    let (second, mut acked) = member(&mut machine, "a");
+    machine.accept(push(PushKind::Message, &[b"a", b"1"]), &mut wakes).unwrap();
+    assert!(drain(&second).is_empty() && acked.try_recv().is_err());
+    server.take(&out);
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(acked.try_recv(), Ok(Ok(()))));
+    assert!(server.channels.contains(&b"a"[..]));
+}
+
+#[test]
+fn small_changes_do_not_wait_for_each_other() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (queue, _ack) = member(&mut machine, "a");
+    settle(&mut machine, &mut server, &mut wakes);
+    let mut out = Vec::new();
+    machine.leave(&topic(Kind::Channel, "a"), &queue, &mut wakes);
+    machine.next_command(Instant::now(), &mut out, &mut wakes);
+    let (_b, mut acked) = member(&mut machine, "b");
+    machine.next_command(Instant::now(), &mut out, &mut wakes);
+    server.take(&out);
+    assert_eq!(server.sent.len(), 2, "both are on their way");
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(acked.try_recv(), Ok(Ok(()))));
+}
+
+#[test]
+fn a_connection_leaves_nothing_of_its_own_behind() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let _member = member(&mut machine, "a");
+    for n in 0..5 {
+        machine.lost();
+        server = FakeServer::default();
+        machine.opened(Protocol::Resp3, &topic(Kind::Channel, &format!("probe {n}")));
+        settle(&mut machine, &mut server, &mut wakes);
+    }
+    assert_eq!(server.channels.len(), 2, "{:?}", server.channels);
+}
+
+fn tracker(machine: &mut Machine, prefix: &str) -> (Arc<Queue>, oneshot::Receiver<Result<(), Error>>) {
+    let (queue, (ack, receiver)) = (Arc::new(Queue::new(BOUNDS)), oneshot::channel());
+    machine.join(&topic(Kind::Prefix, prefix), &queue, Some(ack));
+    (queue, receiver)
+}
+
+/// One answer of the server's own to each of our next commands.
+fn answered(machine: &mut Machine, values: Vec<redis::Value>, wakes: &mut Wakes) -> Result<(), Fault> {
+    machine.next_command(Instant::now(), &mut Vec::new(), wakes);
+    values.into_iter().try_for_each(|value| machine.accept(value, wakes))
+}
+
+#[test]
+fn a_server_too_busy_to_track_more_goes_on_tracking_what_it_did() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (had, _ack) = tracker(&mut machine, "user:");
+    settle(&mut machine, &mut server, &mut wakes);
+    let (_wants, mut asked) = tracker(&mut machine, "");
+    let busy = || error("BUSY Redis is busy running a script");
+    answered(&mut machine, vec![busy(), busy()], &mut wakes).unwrap();
+    assert!(matches!(asked.try_recv(), Ok(Err(_))));
+    assert!(drain(&had).is_empty(), "nothing was taken from who had it");
+    let (_again, mut asked) = tracker(&mut machine, "user:admin:");
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(asked.try_recv(), Ok(Ok(()))), "the server still has what covers it");
+}
+
+#[test]
+fn tracking_that_ended_and_could_not_begin_anew_is_told_or_begun_on_another_connection() {
+    for (reason, is_final) in [("NOPERM not you", true), ("BUSY script", false)] {
+        let (mut machine, mut server, mut wakes) = connected();
+        let (had, _ack) = tracker(&mut machine, "user:");
+        settle(&mut machine, &mut server, &mut wakes);
+        let _wants = tracker(&mut machine, "");
+        let outcome = answered(&mut machine, vec![redis::Value::Okay, error(reason)], &mut wakes);
+        assert_eq!(outcome.is_ok(), is_final, "{reason}");
+        assert_eq!(matches!(drain(&had)[..], [Event::Refused(_)]), is_final, "{reason}");
+    }
+}
+
+#[test]
+fn an_unsubscribe_that_is_refused_costs_nobody_anything() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (kept, _ack) = member(&mut machine, "kept");
+    let (left, _ack) = member(&mut machine, "left");
+    settle(&mut machine, &mut server, &mut wakes);
+    machine.leave(&topic(Kind::Channel, "left"), &left, &mut wakes);
+    answered(&mut machine, vec![error("BUSY script")], &mut wakes).unwrap();
+    assert!(drain(&kept).is_empty());
+    let (_back, mut acked) = member(&mut machine, "left");
+    assert!(matches!(acked.try_recv(), Ok(Ok(()))), "the server has it still");
+}

@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) confirmed: bool,
     /// Wanted by ourselves.
     pub(super) pinned: bool,
+    /// A command in flight asks for it, or lets it go.
+    pub(super) asked: bool,
     /// To be asked for by itself, because a batch with it was refused.
     pub(super) alone: bool,
     /// It waits to be brought in line with the server.
