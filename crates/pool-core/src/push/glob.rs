@@ -64,3 +64,37 @@ fn class(pattern: &[u8], byte: u8) -> Option<usize> {
     }
     (found != negated).then_some(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_they_mean_to_redis() {
+        let table = [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abcd", false),
+            ("a**b*", "axxbyy", true),
+            ("h?llo", "hello", true),
+            ("h?llo", "hllo", false),
+            ("h[ae]llo", "hallo", true),
+            ("h[^e]llo", "hello", false),
+            ("h[a-c]llo", "hbllo", true),
+            ("h[c-a]llo", "hbllo", true),
+            ("h\\*llo", "h*llo", true),
+            ("h\\*llo", "hxllo", false),
+            ("[\\]]", "]", true),
+            ("[a", "a", true),
+            ("a\\", "a\\", true),
+            ("", "", true),
+            ("", "a", false),
+            ("news", "news!", false),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+        let (stars, text) = ("a*".repeat(30) + "b", "a".repeat(2_000));
+        assert!(!matches(stars.as_bytes(), text.as_bytes()), "and quickly");
+    }
+}

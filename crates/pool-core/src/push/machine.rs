@@ -10,15 +10,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::{Cmd, Value};
+use redis::Value;
 
 use super::event::Body;
 use super::frame::{self, Frame};
 use super::queue::{Queue, Wakes};
 use super::topics::{Ack, Kind, Topic, Topics};
-use super::tracking::{self, Plan, Prefix};
+use super::tracking::Prefix;
 use crate::codec::ProtocolError;
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::Error;
 
 /// The most names in one command: a server that takes back thousands of subscriptions serves others in between.
 pub(super) const BATCH: usize = 512;
@@ -31,7 +31,7 @@ pub(super) struct Machine {
     prefixes_dirty: bool,
     in_flight: VecDeque<(Command, Instant)>,
     /// What the server tracks for this connection.
-    tracked: Vec<Prefix>,
+    pub(super) tracked: Vec<Prefix>,
     protocol: Option<Protocol>,
     ping: bool,
     /// What this connection has for itself.
@@ -48,7 +48,7 @@ pub(super) enum Protocol {
     Resp3,
 }
 
-enum Command {
+pub(super) enum Command {
     Subscribe(Kind, VecDeque<Arc<[u8]>>),
     Unsubscribe(Kind, VecDeque<Arc<[u8]>>),
     /// With `anew`, the first of two replies is that to `OFF`; `failed` has its error.
@@ -89,7 +89,7 @@ impl Machine {
         self.touch(topic);
     }
 
-    fn touch(&mut self, topic: &Topic) {
+    pub(super) fn touch(&mut self, topic: &Topic) {
         if topic.kind == Kind::Prefix {
             self.prefixes_dirty = true;
         } else if let Some(entry) = self.topics.get_mut(topic)
@@ -232,63 +232,12 @@ impl Machine {
                 names.push_back(next.name);
             }
         }
-        let mut cmd = redis::cmd(name_of(kind, subscribe));
+        let mut cmd = redis::cmd(kind.command(subscribe));
         for name in &names {
             cmd.arg(&**name);
         }
         cmd.write_packed_command(out);
         Some(if subscribe { Command::Subscribe(kind, names) } else { Command::Unsubscribe(kind, names) })
-    }
-
-    /// All prefixes at once: the server cannot forget a single one.
-    fn track(&mut self, protocol: Protocol, out: &mut Vec<u8>, wakes: &mut Wakes) -> Option<Command> {
-        let map = self.topics.map_mut(Kind::Prefix);
-        map.retain(|_, entry| entry.is_wanted());
-        let wanted: Vec<Prefix> = map.keys().cloned().collect();
-        if protocol == Protocol::Resp2 && !wanted.is_empty() {
-            let why =
-                "tracking keys needs RESP3, which this server does not speak (or ?protocol=resp2 forbids)";
-            self.revoke_prefixes(&wanted, &Error::not_sent(ErrorKind::Refused, why), wakes);
-            return None;
-        }
-        let (prefixes, tracked, anew) = match tracking::plan(&wanted, &self.tracked) {
-            Plan::Nothing => {
-                self.confirm_prefixes(wakes);
-                return None;
-            }
-            Plan::Add(more) => {
-                let all = self.tracked.iter().chain(&more).cloned().collect();
-                (more, all, false)
-            }
-            Plan::Redo(all) => (all.clone(), all, true),
-            Plan::Stop => (Vec::new(), Vec::new(), true),
-        };
-        if anew {
-            tracking_command("OFF").write_packed_command(out);
-        }
-        if !prefixes.is_empty() {
-            let mut on = tracking_command("ON");
-            on.arg("BCAST");
-            for prefix in &prefixes {
-                on.arg("PREFIX").arg(&**prefix);
-            }
-            on.write_packed_command(out);
-        }
-        let replies = usize::from(anew) + usize::from(!prefixes.is_empty());
-        Some(Command::Track { tracked, replies, anew, failed: None })
-    }
-
-    fn confirm_prefixes(&mut self, wakes: &mut Wakes) {
-        let names: Vec<Prefix> = self.topics.map(Kind::Prefix).keys().cloned().collect();
-        for name in names.into_iter().filter(|name| tracking::is_covered(name, &self.tracked)) {
-            self.topics.confirm(&Topic { kind: Kind::Prefix, name }, wakes);
-        }
-    }
-
-    fn revoke_prefixes(&mut self, prefixes: &[Prefix], error: &Error, wakes: &mut Wakes) {
-        for name in prefixes {
-            self.topics.revoke(&Topic { kind: Kind::Prefix, name: name.clone() }, error, wakes);
-        }
     }
 
     /// Takes what the server sent.
@@ -399,29 +348,6 @@ impl Machine {
         }
     }
 
-    /// The server would not track what was asked. Whoever waited is told. Those who had it keep it if what there was
-    /// `stands`; otherwise they lose it for good, or the connection with it, if the server may think better of it.
-    fn not_tracked(&mut self, stands: bool, error: &Error, wakes: &mut Wakes) -> Result<(), Fault> {
-        if !stands {
-            self.tracked.clear();
-        }
-        let lost = |confirmed: bool| !(stands && confirmed);
-        let entries = self.topics.map(Kind::Prefix).iter();
-        let names: Vec<Prefix> =
-            entries.filter(|(_, entry)| lost(entry.confirmed)).map(|(name, _)| name.clone()).collect();
-        let mut others = false;
-        for name in names {
-            let topic = Topic { kind: Kind::Prefix, name };
-            if self.topics.refuse(&topic, error) && is_final(error) {
-                self.topics.revoke(&topic, error, wakes);
-            } else {
-                others |= self.topics.get_mut(&topic).is_some_and(|entry| entry.is_wanted());
-                self.touch(&topic);
-            }
-        }
-        if others { Err(Fault::Refused(error.clone())) } else { Ok(()) }
-    }
-
     /// The server refuses a command as a whole, for one name in it: each is asked for by itself then.
     fn refused(
         &mut self,
@@ -455,26 +381,9 @@ impl Machine {
 }
 
 /// Asking again would not help: this user may not, or this server cannot.
-fn is_final(error: &Error) -> bool {
+pub(super) fn is_final(error: &Error) -> bool {
     let code = error.server_error().and_then(redis::RedisError::code);
     matches!(code, None | Some("NOPERM" | "ERR"))
-}
-
-fn tracking_command(switch: &str) -> Cmd {
-    let mut cmd = redis::cmd("CLIENT");
-    cmd.arg("TRACKING").arg(switch);
-    cmd
-}
-
-fn name_of(kind: Kind, subscribe: bool) -> &'static str {
-    match (kind, subscribe) {
-        (Kind::Pattern, true) => "PSUBSCRIBE",
-        (Kind::Pattern, false) => "PUNSUBSCRIBE",
-        (Kind::Shard, true) => "SSUBSCRIBE",
-        (Kind::Shard, false) => "SUNSUBSCRIBE",
-        (_, true) => "SUBSCRIBE",
-        (_, false) => "UNSUBSCRIBE",
-    }
 }
 
 impl From<ProtocolError> for Fault {

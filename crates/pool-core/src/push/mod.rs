@@ -9,6 +9,10 @@
 mod driver;
 mod event;
 #[cfg(any(test, fuzzing))]
+#[cfg_attr(
+    not(test),
+    allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "what tests are made of")
+)]
 mod fake;
 mod frame;
 #[cfg(any(test, fuzzing))]

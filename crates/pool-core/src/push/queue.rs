@@ -230,3 +230,38 @@ fn cost(event: &Event) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::drain;
+    use super::*;
+
+    #[test]
+    fn what_overflows_are_the_oldest_messages_and_never_a_gap() {
+        let queue = Queue::new(Bounds { events: 3, bytes: 100 });
+        let mut wakes = Wakes::new();
+        let keys = |n: usize| Event::Invalidated(Invalidation::Keys(vec![vec![b'k'; n]].into()));
+        let gap = |wakes: &mut Wakes| {
+            queue.fall_behind();
+            queue.catch_up(wakes);
+        };
+        queue.push(keys(1), &mut wakes);
+        gap(&mut wakes);
+        queue.push(keys(2), &mut wakes);
+        gap(&mut wakes);
+        queue.push(keys(3), &mut wakes);
+        queue.push(keys(99), &mut wakes);
+        let shown: Vec<_> = drain(&queue)
+            .iter()
+            .map(|event| match event {
+                Event::Lagged(n) => format!("lagged {n}"),
+                Event::Gap => "gap".to_owned(),
+                Event::Invalidated(Invalidation::Keys(keys)) => keys[0].len().to_string(),
+                other => format!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(shown, ["lagged 3", "gap", "99"]);
+        queue.push(keys(1_000), &mut wakes);
+        assert_eq!(drain(&queue).len(), 1, "the newest stays, however large");
+    }
+}

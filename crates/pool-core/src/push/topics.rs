@@ -29,6 +29,20 @@ pub enum Kind {
 
 pub(super) const KINDS: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
+impl Kind {
+    /// What subscribes to it, or ends that.
+    pub(super) fn command(self, subscribe: bool) -> &'static str {
+        match (self, subscribe) {
+            (Self::Pattern, true) => "PSUBSCRIBE",
+            (Self::Pattern, false) => "PUNSUBSCRIBE",
+            (Self::Shard, true) => "SSUBSCRIBE",
+            (Self::Shard, false) => "SUNSUBSCRIBE",
+            (_, true) => "SUBSCRIBE",
+            (_, false) => "UNSUBSCRIBE",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Topic {
     pub(super) kind: Kind,

@@ -1,7 +1,14 @@
-//! Which prefixes the server is asked to track. It refuses prefixes of which one begins with another, and cannot
-//! forget a single one.
+//! Tracking of keys: which prefixes the server is asked for, and what becomes of those who wait. It refuses prefixes
+//! of which one begins with another, and cannot forget a single one.
 
 use std::sync::Arc;
+
+use redis::Cmd;
+
+use super::machine::{Command, Fault, Machine, Protocol, is_final};
+use super::queue::Wakes;
+use super::topics::{Kind, Topic};
+use crate::error::{Error, Kind as ErrorKind};
 
 pub(super) type Prefix = Arc<[u8]>;
 
@@ -47,6 +54,98 @@ fn cover(prefixes: &[Prefix]) -> Vec<Prefix> {
         }
     }
     cover
+}
+
+impl Machine {
+    /// All prefixes at once: the server cannot forget a single one.
+    pub(super) fn track(
+        &mut self,
+        protocol: Protocol,
+        out: &mut Vec<u8>,
+        wakes: &mut Wakes,
+    ) -> Option<Command> {
+        let map = self.topics.map_mut(Kind::Prefix);
+        map.retain(|_, entry| entry.is_wanted());
+        let wanted: Vec<Prefix> = map.keys().cloned().collect();
+        if protocol == Protocol::Resp2 && !wanted.is_empty() {
+            let why =
+                "tracking keys needs RESP3, which this server does not speak (or ?protocol=resp2 forbids)";
+            self.revoke_prefixes(&wanted, &Error::not_sent(ErrorKind::Refused, why), wakes);
+            return None;
+        }
+        let (prefixes, tracked, anew) = match plan(&wanted, &self.tracked) {
+            Plan::Nothing => {
+                self.confirm_prefixes(wakes);
+                return None;
+            }
+            Plan::Add(more) => {
+                let all = self.tracked.iter().chain(&more).cloned().collect();
+                (more, all, false)
+            }
+            Plan::Redo(all) => (all.clone(), all, true),
+            Plan::Stop => (Vec::new(), Vec::new(), true),
+        };
+        if anew {
+            tracking_command("OFF").write_packed_command(out);
+        }
+        if !prefixes.is_empty() {
+            let mut on = tracking_command("ON");
+            on.arg("BCAST");
+            for prefix in &prefixes {
+                on.arg("PREFIX").arg(&**prefix);
+            }
+            on.write_packed_command(out);
+        }
+        let replies = usize::from(anew) + usize::from(!prefixes.is_empty());
+        Some(Command::Track { tracked, replies, anew, failed: None })
+    }
+
+    pub(super) fn confirm_prefixes(&mut self, wakes: &mut Wakes) {
+        let names: Vec<Prefix> = self.topics.map(Kind::Prefix).keys().cloned().collect();
+        for name in names.into_iter().filter(|name| is_covered(name, &self.tracked)) {
+            self.topics.confirm(&Topic { kind: Kind::Prefix, name }, wakes);
+        }
+    }
+
+    pub(super) fn revoke_prefixes(&mut self, prefixes: &[Prefix], error: &Error, wakes: &mut Wakes) {
+        for name in prefixes {
+            self.topics.revoke(&Topic { kind: Kind::Prefix, name: name.clone() }, error, wakes);
+        }
+    }
+
+    /// The server would not track what was asked. Whoever waited is told. Those who had it keep it if what there was
+    /// `stands`; otherwise they lose it for good, or the connection with it, if the server may think better of it.
+    pub(super) fn not_tracked(
+        &mut self,
+        stands: bool,
+        error: &Error,
+        wakes: &mut Wakes,
+    ) -> Result<(), Fault> {
+        if !stands {
+            self.tracked.clear();
+        }
+        let lost = |confirmed: bool| !(stands && confirmed);
+        let entries = self.topics.map(Kind::Prefix).iter();
+        let names: Vec<Prefix> =
+            entries.filter(|(_, entry)| lost(entry.confirmed)).map(|(name, _)| name.clone()).collect();
+        let mut others = false;
+        for name in names {
+            let topic = Topic { kind: Kind::Prefix, name };
+            if self.topics.refuse(&topic, error) && is_final(error) {
+                self.topics.revoke(&topic, error, wakes);
+            } else {
+                others |= self.topics.get_mut(&topic).is_some_and(|entry| entry.is_wanted());
+                self.touch(&topic);
+            }
+        }
+        if others { Err(Fault::Refused(error.clone())) } else { Ok(()) }
+    }
+}
+
+fn tracking_command(switch: &str) -> Cmd {
+    let mut cmd = redis::cmd("CLIENT");
+    cmd.arg("TRACKING").arg(switch);
+    cmd
 }
 
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! The rows, a file for each family.
+
+mod answers;
+mod clients;
+mod network;
+mod ours;
+mod process;
