@@ -26,8 +26,10 @@ fn reason(name: &[u8]) -> &'static str {
         }
         b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BLMPOP" | b"BRPOPLPUSH" | b"BZPOPMIN" | b"BZPOPMAX"
         | b"BZMPOP" | b"WAIT" | b"WAITAOF" => "nothing blocks in memory",
-        b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SSUBSCRIBE" | b"SUNSUBSCRIBE"
-        | b"PUBLISH" | b"SPUBLISH" | b"PUBSUB" => "other processes would not hear it",
+        b"SUBSCRIBE" | b"UNSUBSCRIBE" | b"PSUBSCRIBE" | b"PUNSUBSCRIBE" | b"SSUBSCRIBE" | b"SUNSUBSCRIBE" => {
+            "a store does not subscribe: use pool.subscriber()"
+        }
+        b"PUBLISH" | b"SPUBLISH" | b"PUBSUB" => "other processes would not hear it",
         b"AUTH" | b"HELLO" | b"SELECT" | b"CLIENT" | b"RESET" | b"QUIT" | b"READONLY" | b"READWRITE"
         | b"ASKING" | b"MONITOR" => "there is no connection whose state it could change",
         name if name.starts_with(b"X") => "streams are not kept in memory",

@@ -325,3 +325,24 @@ async fn a_subscriber_of_a_closed_pool_is_told_so() {
     }
     eventually_async(SOON, "no connection is left", async || server.observer().client_count() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_places_are_taken_it_is_never_the_runtime_that_is_blamed() {
+    let one = Pool::builder().url(format!("redis://{}", dead_port())).max_connections(1).build().unwrap();
+    for _ in 0..5_000 {
+        let error = one.subscriber().subscribe("news").await.unwrap_err();
+        assert!(error.is_config(), "{error}");
+    }
+    let server = Server::start();
+    for _ in 0..200 {
+        let two = Pool::builder().url(server.url()).max_connections(2).build().unwrap();
+        let held = two.dedicated().await.unwrap();
+        let mut subscriber = two.subscriber().with_timeout(Duration::from_millis(5));
+        let error = subscriber.subscribe("news").await.unwrap_err();
+        assert!(error.is_timeout(), "{error}");
+        if error.to_string().contains("others waiting") {
+            assert!(error.to_string().contains("others waiting: 0"), "{error}");
+        }
+        drop(held);
+    }
+}

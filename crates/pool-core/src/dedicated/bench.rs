@@ -143,7 +143,8 @@ impl Bench {
         self.0.lock().queue.iter().any(|waiting| !waiting.grant.is_closed())
     }
 
-    pub(crate) fn describe(&self, waited: Duration) -> String {
+    /// `own` of those who wait are the asker's own.
+    pub(crate) fn describe(&self, waited: Duration, own: usize) -> String {
         let state = self.0.lock();
         let mut text = format!(
             "waited {:.3} s for one of {} exclusive connections (REDIS_MAX_CONNECTIONS - 1); in use: {}",
@@ -159,7 +160,7 @@ impl Bench {
         }
         text.push_str(&format!(
             "; others waiting: {}",
-            state.queue.iter().filter(|waiting| !waiting.grant.is_closed()).count()
+            state.queue.iter().filter(|waiting| !waiting.grant.is_closed()).count().saturating_sub(own)
         ));
         text
     }

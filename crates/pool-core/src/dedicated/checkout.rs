@@ -58,11 +58,7 @@ pub(crate) async fn wait_for_place(
             "exclusive connections and transactions need a Redis, and this pool is embedded",
         ));
     }
-    if shared.context.config.max_connections == 1 {
-        return Err(Error::config(
-            "REDIS_MAX_CONNECTIONS is 1, which leaves none for dedicated() or subscriber(): it must be 2 or more",
-        ));
-    }
+    may_be_exclusive(shared)?;
     let receiver = match shared.bench.enter(handle.id()) {
         Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
         Entry::Wait(receiver) => receiver,
@@ -71,7 +67,17 @@ pub(crate) async fn wait_for_place(
     match timer::within_a_task(handle, limit, receiver).await {
         Some(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
         Some(Some(Err(_))) => Err(Error::closed()),
-        Some(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed()))),
+        Some(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed(), 0))),
         None => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
     }
+}
+
+/// Whether this configuration has any exclusive connection at all.
+pub(crate) fn may_be_exclusive(shared: &Shared) -> Result<(), Error> {
+    if shared.context.config.max_connections == 1 {
+        return Err(Error::config(
+            "REDIS_MAX_CONNECTIONS is 1, which leaves none for dedicated() or subscriber(): it must be 2 or more",
+        ));
+    }
+    Ok(())
 }

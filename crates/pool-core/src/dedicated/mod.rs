@@ -7,7 +7,7 @@ mod raw;
 mod transaction;
 
 pub(crate) use bench::{Bench, Place};
-pub(crate) use checkout::{check_out, wait_for_place};
+pub(crate) use checkout::{check_out, may_be_exclusive, wait_for_place};
 pub use connection::Dedicated;
 pub use raw::DedicatedIo;
 pub(crate) use raw::open_raw;

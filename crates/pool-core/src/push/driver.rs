@@ -177,11 +177,14 @@ impl<'a> Driver<'a> {
     /// Hands out what has come whole.
     fn deliver(&mut self) -> Result<(), End> {
         let mut state = self.hub.state().lock();
+        let had_members = !state.machine.topics.is_empty();
         let mut accepted = Ok(());
         for value in self.values.drain(..) {
             accepted = accepted.and_then(|()| state.machine.accept(value, &mut self.wakes));
         }
-        state.note_desertion();
+        if had_members {
+            state.note_desertion();
+        }
         let (replies, messages) = (state.machine.replies, state.machine.messages);
         drop(state);
         self.wakes.drain(..).for_each(Waker::wake);

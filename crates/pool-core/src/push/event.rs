@@ -24,7 +24,8 @@ pub enum Event {
     /// This subscriber was too slow: so many of its oldest events (messages and invalidations) were dropped
     /// for newer ones. Others are not affected.
     Lagged(u64),
-    /// Redis no longer allows a subscription that it had accepted, and said why. The others go on.
+    /// Redis no longer allows a subscription that it had accepted, and said why. It has ended, and may be asked for
+    /// again; the others go on.
     Refused(Refusal),
     /// The pool was closed; or the runtime that served this subscriber has ended, and it is polled outside any.
     /// Nothing comes after it.
@@ -32,7 +33,7 @@ pub enum Event {
 }
 
 /// A subscription that Redis had accepted and no longer allows.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Refusal {
     pub(super) topic: Topic,
     pub(super) error: Error,
@@ -56,7 +57,7 @@ impl Refusal {
 }
 
 /// What a [`Subscriber`](crate::Subscriber) that tracks keys must forget.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invalidation {
     /// These keys.
@@ -125,5 +126,23 @@ impl fmt::Debug for Message {
             shown.field("pattern", &pattern);
         }
         shown.field("payload", &String::from_utf8_lossy(self.payload())).finish()
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Refusal");
+        shown.field("kind", &self.kind()).field("name", &self.name()).field("error", &self.error).finish()
+    }
+}
+
+impl fmt::Debug for Invalidation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(keys) => {
+                f.debug_list().entries(keys.iter().map(|key| String::from_utf8_lossy(key))).finish()
+            }
+            Self::Everything => f.write_str("Everything"),
+        }
     }
 }

@@ -35,7 +35,8 @@ pub(super) struct State {
     /// The task, while it sleeps with nothing to do.
     pub(super) driver: Option<Waker>,
     pub(super) ended: bool,
-    /// Since when nobody subscribes to anything.
+    /// Since when nobody subscribes to anything any more. A new one waits for its first member, which is sure to come
+    /// in this moment: nobody may end it before.
     pub(super) deserted: Option<Instant>,
 }
 
@@ -44,8 +45,7 @@ pub(super) type Acks = Vec<oneshot::Receiver<Result<(), Error>>>;
 
 impl Hub {
     pub(super) fn new(runtime: runtime::Id) -> Arc<Self> {
-        let state =
-            State { machine: Machine::default(), driver: None, ended: false, deserted: Some(Instant::now()) };
+        let state = State { machine: Machine::default(), driver: None, ended: false, deserted: None };
         Arc::new(Self { runtime, state: Mutex::new(state), held: Mutex::new(None), place: Mutex::new(None) })
     }
 
@@ -95,8 +95,11 @@ impl Hub {
         let mut state = self.state.lock();
         let live = !state.ended;
         if live {
+            let had_members = !state.machine.topics.is_empty();
             change(&mut state, &mut wakes);
-            state.note_desertion();
+            if had_members || !state.machine.topics.is_empty() {
+                state.note_desertion();
+            }
             wakes.extend(state.driver.take());
         }
         drop(state);

@@ -17,6 +17,7 @@ use super::event::Event;
 use super::hub::{Acks, Hub};
 use super::queue::{Bounds, Next, Queue, Wakes};
 use super::topics::{Kind, Topic};
+use crate::dedicated::may_be_exclusive;
 use crate::error::{Error, Kind as ErrorKind, Outcome};
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
@@ -141,7 +142,10 @@ impl Subscriber {
     /// Asks to be told of all changes, by whomever, to keys that begin so; an empty prefix means every key.
     /// Resolves when Redis tracks them. Needs RESP3.
     ///
-    /// After a [`Gap`](Event::Gap) or [`Lagged`](Event::Lagged) changes may have been missed: presume all.
+    /// After a [`Gap`](Event::Gap) or [`Lagged`](Event::Lagged) changes may have been missed: presume all. Redis
+    /// tracks names without regard to the database. When somebody in this runtime begins to track a shorter prefix of
+    /// one that is tracked, [`Everything`](crate::Invalidation::Everything) comes too. A key under two prefixes of one
+    /// subscriber is told twice.
     ///
     /// # Errors
     ///
@@ -196,6 +200,7 @@ impl Subscriber {
             return Ok(());
         }
         let handle = current_runtime()?;
+        may_be_exclusive(&self.shared)?;
         self.shared.admit(&handle)?;
         let Some((hub, acks)) = self.join(&handle, &topics) else { return Err(runtime_ended()) };
         let mut joined = Joined { hub, queue: &self.queue, topics };
@@ -227,7 +232,7 @@ impl Subscriber {
     /// Nothing was sent: why was there no connection to send it on?
     fn unconnected(&self, hub: &Hub) -> Error {
         let why = if !hub.has_place() && self.shared.bench.is_full() {
-            self.shared.bench.describe(self.timeout)
+            self.shared.bench.describe(self.timeout, 1)
         } else {
             format!("a subscription reached its limit of {:?}: waiting for a connection", self.timeout)
         };
