@@ -29,7 +29,7 @@ fn pool(server: &Server) -> Pool {
 
 /// One shared connection and one place for whatever is exclusive.
 fn narrow(server: &Server) -> Pool {
-    let limit = Duration::from_secs(2);
+    let limit = Duration::from_secs(10);
     Pool::builder().url(server.url()).max_connections(2).socket_timeout(limit).build().unwrap()
 }
 
@@ -173,8 +173,10 @@ fn a_runtime_without_drivers_does_not_panic_again_and_again() {
     let bare = Builder::new_multi_thread().worker_threads(1).build().unwrap();
     bare.spawn(async move { subscriber.next().await });
     eventually(SOON, "it was tried", || PANICS.load(Ordering::Relaxed) > 0);
+    let began = Instant::now();
     thread::sleep(Duration::from_millis(500));
-    assert!(PANICS.load(Ordering::Relaxed) < 5, "{PANICS:?}");
+    let most = 4 + 2 * began.elapsed().as_secs() as usize;
+    assert!(PANICS.load(Ordering::Relaxed) <= most, "{PANICS:?}");
     bare.shutdown_background();
 }
 
@@ -197,7 +199,7 @@ fn the_place_of_a_push_connection_that_nobody_needs_is_given_on_at_once() {
         drop(subscribed(&pool, "a").await);
         let began = Instant::now();
         let conn = pool.dedicated().await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert_eq!((pool.status().subscribers, pool.status().dedicated_in_use), (0, 1));
         drop(conn);
         // And back: an idle exclusive connection makes room for a push connection.
@@ -213,7 +215,7 @@ fn a_push_connection_that_nobody_needs_is_closed_after_a_while() {
         drop(subscribed(&pool, "a").await);
         let listens = || server.observer().clients().iter().any(|client| client["sub"] != "0");
         assert!(listens(), "the next who subscribes finds it");
-        eventually(SOON * 2, "it is closed", || !listens());
+        eventually(SOON * 4, "it is closed", || !listens());
         assert_eq!(pool.status().dedicated_in_use, 0);
     });
 }

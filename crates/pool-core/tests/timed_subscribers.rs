@@ -104,7 +104,7 @@ enum Outage {
 async fn through(outage: Outage, length: Duration) -> Duration {
     let server = Server::builder().persistent().start();
     let proxy = Proxy::to(&server);
-    let limit = Duration::from_millis(if outage == Outage::Swallowed { 300 } else { 5_000 });
+    let limit = Duration::from_millis(if outage == Outage::Swallowed { 600 } else { 5_000 });
     let pool = Pool::builder().url(proxy.url()).socket_timeout(limit).build().unwrap();
     let (mut first, mut second) = (pool.subscriber(), pool.subscriber());
     first.subscribe("numbers").await.unwrap();
@@ -159,7 +159,9 @@ fn runtime() -> Runtime {
 }
 
 fn is_back_in_time(outage: Outage) {
-    let lengths: &[u64] = if is_long() { &[1, 25, 60] } else { &[1] };
+    // What is swallowed is found out by the silence: of the lanes first, then of the push connection.
+    let shortest = if outage == Outage::Swallowed { 2 } else { 1 };
+    let lengths: &[u64] = if is_long() { &[shortest, 25, 60] } else { &[shortest] };
     for length in lengths {
         let length = Duration::from_secs(*length);
         let took = runtime().block_on(within(length + Duration::from_secs(40), through(outage, length)));
@@ -286,8 +288,10 @@ async fn two_thousand_channels_with_ten_subscribers_each_share_one_push_connecti
     let channels: Vec<String> = (0..2_000).map(|n| format!("channel:{n}")).collect();
     let mut subscribers = Vec::new();
     for channel in &channels {
-        for _ in 0..10 {
-            subscribers.push(pool.subscriber().with_capacity(8));
+        for reader in 0..10 {
+            // One of the first channel never reads, and has little room.
+            let capacity = if subscribers.is_empty() && reader == 0 { 8 } else { 1_024 };
+            subscribers.push(pool.subscriber().with_capacity(capacity));
         }
         let from = subscribers.len() - 10;
         for subscriber in &mut subscribers[from..] {
@@ -319,14 +323,13 @@ async fn two_thousand_channels_with_ten_subscribers_each_share_one_push_connecti
     publish(1).await;
     let mut late = subscribers.split_off(1);
     let mut lazy = subscribers.pop().unwrap();
-    within(SOON, async {
+    within(SOON * 3, async {
         for (index, subscriber) in late.iter_mut().enumerate() {
             let mut left = if index < 9 { 11 } else { 1 };
             while left > 0 {
                 match subscriber.next().await {
                     Some(Event::Message(_)) => left -= 1,
-                    Some(Event::Lagged(n)) => left -= n,
-                    other => panic!("{other:?}"),
+                    other => panic!("nobody else lags: {other:?}"),
                 }
             }
         }
@@ -339,7 +342,7 @@ async fn two_thousand_channels_with_ten_subscribers_each_share_one_push_connecti
     // An outage: all come back on one connection, in batches of at most 512, and each is told once.
     server.kill();
     let returned = server.restart();
-    within(SOON, async {
+    within(SOON * 3, async {
         for subscriber in &mut late {
             assert!(matches!(subscriber.next().await, Some(Event::Gap)));
         }
@@ -379,12 +382,13 @@ async fn a_server_that_answers_every_ping_and_delivers_nothing_is_left() {
     for id in lanes {
         replaced.observer().get::<()>(&["CLIENT", "KILL", "ID", &id]);
     }
+    let before = replaced.observer().calls("ping");
     let began = Instant::now();
     assert!(matches!(within(SOON, subscriber.next()).await, Some(Event::Gap)));
     println!("found after {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    let pings = replaced.observer().calls("ping");
-    assert!(pings >= 1, "it answered while it was asked: {pings}");
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    let pings = replaced.observer().calls("ping") - before;
+    assert!(pings >= 1, "it answered while it was asked");
     let () = pool.conn().publish("numbers", 7).await.unwrap();
     assert!(matches!(within(SOON, subscriber.next()).await, Some(Event::Message(_))));
 }
@@ -392,19 +396,22 @@ async fn a_server_that_answers_every_ping_and_delivers_nothing_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_connection_that_delivers_is_left_alone() {
     let server = Server::start();
-    let pool =
-        Pool::builder().url(server.url()).health_check_interval(Duration::from_millis(50)).build().unwrap();
+    let interval = Duration::from_millis(200);
+    let pool = Pool::builder().url(server.url()).health_check_interval(interval).build().unwrap();
+    let observer = server.observer();
     let mut subscriber = pool.subscriber();
     subscriber.subscribe("numbers").await.unwrap();
-    eventually_async(SOON, "ten probes", async || server.observer().calls("publish") >= 10).await;
-    assert_eq!(pool.status().reconnects, 0);
-    // A user that may not publish there is not taken for a server that does not deliver.
-    let user = ["ACL", "SETUSER", "default", "-publish"];
-    server.observer().get::<()>(&user);
-    let before = server.observer().calls("ping");
-    eventually_async(SOON, "it is still looked after", async || server.observer().calls("ping") > before + 3)
-        .await;
-    server.observer().get::<()>(&["ACL", "SETUSER", "default", "+publish"]);
+    let listening = || {
+        let clients = observer.clients().into_iter().filter(|client| client["sub"] != "0");
+        clients.map(|client| client["id"].clone()).collect::<Vec<_>>()
+    };
+    let before = listening();
+    eventually_async(SOON, "five probes", async || observer.calls("publish") >= 5).await;
+    // A user that may not publish there is not taken for a server that does not deliver, which would be known by now.
+    observer.get::<()>(&["ACL", "SETUSER", "default", "-publish"]);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!((listening(), before.len()), (before, 1));
+    observer.get::<()>(&["ACL", "SETUSER", "default", "+publish"]);
     let () = pool.conn().publish("numbers", 1).await.unwrap();
     let event = within(SOON, subscriber.next()).await;
     assert!(matches!(event, Some(Event::Message(_))), "no gap before it: {event:?}");

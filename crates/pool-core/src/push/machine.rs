@@ -162,12 +162,13 @@ impl Machine {
             } else if self.prefixes_dirty && !self.is_tracking() {
                 self.prefixes_dirty = false;
                 self.track(protocol, out, wakes)
-            } else if self.has_room()
-                && let Some(first) = self.dirty.pop_front()
-            {
-                self.batch(first, out)
             } else {
-                return;
+                let room = self.room();
+                if room == 0 {
+                    return;
+                }
+                let Some(first) = self.dirty.pop_front() else { return };
+                self.batch(first, room, out)
             };
             self.in_flight.extend(command.map(|command| (command, now)));
         }
@@ -177,10 +178,12 @@ impl Machine {
         self.in_flight.iter().any(|(command, _)| matches!(command, Command::Track { .. }))
     }
 
-    /// Small batches follow each other without waiting; a large one waits until those before it are answered.
-    fn has_room(&self) -> bool {
+    /// How many names the next command may have. Small batches follow each other without waiting; a large one waits
+    /// until most before it are answered, or it would go out in crumbs.
+    fn room(&self) -> usize {
         let asked: usize = self.in_flight.iter().map(|(command, _)| command.names()).sum();
-        asked == 0 || asked + self.dirty.len() <= BATCH
+        let room = BATCH.saturating_sub(asked);
+        if self.dirty.len() <= room || asked < BATCH / 2 { room } else { 0 }
     }
 
     /// Whether the server is to be asked for it, or to let it go; `None` if there is nothing to do, or something is
@@ -211,13 +214,13 @@ impl Machine {
     }
 
     /// One command for as many topics as are to be treated alike.
-    fn batch(&mut self, first: Topic, out: &mut Vec<u8>) -> Option<Command> {
+    fn batch(&mut self, first: Topic, most: usize, out: &mut Vec<u8>) -> Option<Command> {
         let kind = first.kind;
         let subscribe = self.judge(&first)?;
         let alone = self.topics.get_mut(&first).is_some_and(|entry| entry.alone);
         let mut names = VecDeque::from([first.name]);
         while !alone
-            && names.len() < BATCH
+            && names.len() < most
             && let Some(next) = self.dirty.front().filter(|next| next.kind == kind).cloned()
         {
             let same = self.topics.map(kind).get(&next.name).is_none_or(|entry| {
@@ -329,7 +332,7 @@ impl Machine {
                 // Where `OFF` failed, everything is as it was; and so it is where only more was asked for.
                 let stands = !anew || failed.is_some() || tracked.is_empty();
                 match failed.or(error) {
-                    Some(error) => self.not_tracked(stands, &error, wakes),
+                    Some(error) => self.not_tracked(stands, &tracked, &error, wakes),
                     None => Ok(()),
                 }
             }
@@ -372,6 +375,9 @@ impl Machine {
                     return Err(Fault::Refused(error.clone()));
                 }
                 self.topics.revoke(&topic, error, wakes);
+            } else if self.pinned.as_ref() == Some(&topic) && !is_final(error) {
+                // Without it the connection could not be probed.
+                return Err(Fault::Refused(error.clone()));
             } else {
                 self.topics.map_mut(kind).remove(&topic.name);
             }

@@ -353,3 +353,89 @@ fn an_unsubscribe_that_is_refused_costs_nobody_anything() {
     let (_back, mut acked) = member(&mut machine, "left");
     assert!(matches!(acked.try_recv(), Ok(Ok(()))), "the server has it still");
 }
+
+#[test]
+fn a_server_too_busy_for_the_probe_is_left_for_a_connection_that_can_be_probed() {
+    let (mut machine, _, mut wakes) = connected();
+    let outcome = answered(&mut machine, vec![error("BUSY script")], &mut wakes);
+    assert!(matches!(outcome, Err(Fault::Refused(_))), "{outcome:?}");
+}
+
+#[test]
+fn whoever_comes_while_others_are_refused_has_its_own_turn() {
+    for reason in ["NOPERM not you", "BUSY script"] {
+        let (mut machine, mut server, mut wakes) = connected();
+        let _had = tracker(&mut machine, "user:");
+        settle(&mut machine, &mut server, &mut wakes);
+        let (_flags, mut refused) = tracker(&mut machine, "flags:");
+        machine.next_command(Instant::now(), &mut Vec::new(), &mut wakes);
+        let moved = Arc::new(Queue::new(BOUNDS));
+        machine.join(&topic(Kind::Prefix, "user:admin:"), &moved, None);
+        let (_other, mut later) = tracker(&mut machine, "other:");
+        machine.accept(error(reason), &mut wakes).unwrap();
+        settle(&mut machine, &mut server, &mut wakes);
+        assert!(matches!(refused.try_recv(), Ok(Err(_))), "{reason}");
+        assert!(matches!(drain(&moved)[..], [Event::Gap]), "{reason}");
+        assert!(matches!(later.try_recv(), Ok(Ok(()))), "{reason}");
+    }
+}
+
+#[test]
+fn a_server_that_would_not_stop_tracking_is_still_known_to_track() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let (had, _ack) = tracker(&mut machine, "user:");
+    settle(&mut machine, &mut server, &mut wakes);
+    machine.leave(&topic(Kind::Prefix, "user:"), &had, &mut wakes);
+    machine.next_command(Instant::now(), &mut Vec::new(), &mut wakes);
+    let (_again, mut asked) = tracker(&mut machine, "user:");
+    machine.accept(error("BUSY script"), &mut wakes).unwrap();
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(asked.try_recv(), Ok(Ok(()))));
+}
+
+#[test]
+fn after_tracking_could_not_begin_anew_it_is_asked_for_again() {
+    let (mut machine, mut server, mut wakes) = connected();
+    let _had = tracker(&mut machine, "user:");
+    settle(&mut machine, &mut server, &mut wakes);
+    let _wants = tracker(&mut machine, "");
+    answered(&mut machine, vec![redis::Value::Okay, error("NOPERM not you")], &mut wakes).unwrap();
+    let (_again, mut asked) = tracker(&mut machine, "user:");
+    assert!(asked.try_recv().is_err(), "not from memory");
+    server.prefixes.clear();
+    settle(&mut machine, &mut server, &mut wakes);
+    assert!(matches!(asked.try_recv(), Ok(Ok(()))) && server.prefixes.contains(&b"user:"[..]));
+}
+
+/// Everything that is sent is answered, again and again; returns how often.
+fn round_trips(machine: &mut Machine, server: &mut FakeServer, wakes: &mut Wakes) -> usize {
+    for rounds in 0.. {
+        let mut out = Vec::new();
+        machine.next_command(Instant::now(), &mut out, wakes);
+        server.take(&out);
+        assert!(server.sent.len() <= BATCH, "{} names at once", server.sent.len());
+        if server.sent.is_empty() {
+            return rounds;
+        }
+        for value in server.sent.drain(..) {
+            machine.accept(value, wakes).unwrap();
+        }
+    }
+    unreachable!("it comes to rest")
+}
+
+#[test]
+fn thousands_of_changes_and_some_refusals_take_few_round_trips() {
+    let (mut machine, mut server, mut wakes) = connected();
+    server.barred = (0..2_000).step_by(500).map(|n| format!("c{n}").into_bytes()).collect();
+    let members: Vec<_> = (0..2_000).map(|n| member(&mut machine, &format!("c{n}"))).collect();
+    let rounds = round_trips(&mut machine, &mut server, &mut wakes);
+    assert!(rounds < 100, "{rounds} to subscribe");
+    let mut more = Vec::new();
+    for (n, (queue, _)) in members.iter().enumerate().filter(|(n, _)| n % 500 != 0) {
+        machine.leave(&topic(Kind::Channel, &format!("c{n}")), queue, &mut wakes);
+        more.push(member(&mut machine, &format!("d{n}")));
+    }
+    let rounds = round_trips(&mut machine, &mut server, &mut wakes);
+    assert!(rounds < 100, "{rounds} to change");
+}

@@ -118,16 +118,20 @@ impl Machine {
     pub(super) fn not_tracked(
         &mut self,
         stands: bool,
+        asked: &[Prefix],
         error: &Error,
         wakes: &mut Wakes,
     ) -> Result<(), Fault> {
-        if !stands {
+        if stands {
+            // Some may be covered by what there is.
+            self.confirm_prefixes(wakes);
+        } else {
             self.tracked.clear();
         }
-        let lost = |confirmed: bool| !(stands && confirmed);
+        // Those that came since the command was sent have their turn yet.
         let entries = self.topics.map(Kind::Prefix).iter();
-        let names: Vec<Prefix> =
-            entries.filter(|(_, entry)| lost(entry.confirmed)).map(|(name, _)| name.clone()).collect();
+        let failed = entries.filter(|(name, entry)| is_covered(name, asked) && !(stands && entry.confirmed));
+        let names: Vec<Prefix> = failed.map(|(name, _)| name.clone()).collect();
         let mut others = false;
         for name in names {
             let topic = Topic { kind: Kind::Prefix, name };

@@ -135,7 +135,7 @@ impl Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Answered => "answered",
+            Self::Answered => "served",
             Self::Fallback => "the fallback answers",
             Self::Unavailable => "unavailable",
             Self::TurnedAway(code) => return write!(f, "unavailable (`{code}`)"),

@@ -117,9 +117,9 @@ fn today() -> String {
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = |time: Duration| match time.as_millis() + 1 {
-            ms @ 1_000.. => format!("{:.2} s", ms as f64 / 1_000.0),
-            ms => format!("{ms} ms"),
+            ms @ 1_000.. => format!("{:.2}\u{a0}s", ms as f64 / 1_000.0),
+            ms => format!("{ms}\u{a0}ms"),
         };
-        write!(f, "{} · {}", shown(self.longest), self.recovered.map_or_else(|| "–".to_owned(), shown))
+        write!(f, "{}\u{a0}· {}", shown(self.longest), self.recovered.map_or_else(|| "–".to_owned(), shown))
     }
 }

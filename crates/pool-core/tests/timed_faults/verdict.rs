@@ -35,11 +35,16 @@ pub(crate) fn judge(name: &str, calls: &[Call], sees: &Sees, times: &Times<'_>) 
     let during: Vec<Call> = calls.iter().filter(|call| call.ended() >= times.struck).copied().collect();
     println!("{name}: {}", summary(&during, times.struck));
     for call in calls {
-        assert!(call.took <= call.limit + NOISE, "{name}: {call:?} outlived its limit");
+        let lost = times.pulse.lost(call.began, call.ended());
+        assert!(
+            call.took <= call.limit + NOISE + lost,
+            "{name}: {call:?} outlived its limit; {lost:?} were lost"
+        );
         assert!(call.class != Class::Wrong, "{name}: {call:?}");
     }
     for call in during.iter().filter(|call| is_told_again(call, &during)) {
-        assert!(call.took <= NOISE, "{name}: {call:?} waited for what was known already");
+        let lost = times.pulse.lost(call.began, call.ended());
+        assert!(call.took <= NOISE + lost, "{name}: {call:?} waited for what was known already");
     }
 
     let back = first_success(&during, times.over);
@@ -49,7 +54,9 @@ pub(crate) fn judge(name: &str, calls: &[Call], sees: &Sees, times: &Times<'_>) 
     let relapse = after.iter().find(|call| call.class != Class::Answered);
     assert!(relapse.is_none(), "{name}: after the first success, {relapse:?}");
 
-    let longest = during.iter().map(|call| call.took).max().unwrap_or_default();
+    // How long a listener waits is its own choice.
+    let waits = |call: &&Call| matches!(call.class, Class::Silence | Class::Gap | Class::Lagged);
+    let longest = during.iter().filter(|call| !waits(call)).map(|call| call.took).max().unwrap_or_default();
     let failed = during.iter().any(|call| call.class != Class::Answered);
     let recovered = failed.then(|| back - times.over);
     let lost = times.pulse.lost(times.over, back);
