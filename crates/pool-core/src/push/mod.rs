@@ -30,6 +30,8 @@ mod task;
 mod tests;
 mod topics;
 mod tracking;
+#[cfg(test)]
+mod tracking_tests;
 
 pub use event::{Event, Invalidation, Message, Refusal};
 pub(crate) use hubs::Hubs;

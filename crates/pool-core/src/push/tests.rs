@@ -15,7 +15,7 @@ use super::queue::{Bounds, Queue, Wakes};
 use super::topics::{Kind, Topic};
 use crate::error::Error;
 
-const BOUNDS: Bounds = Bounds { events: 1_000_000, bytes: usize::MAX };
+pub(super) const BOUNDS: Bounds = Bounds { events: 1_000_000, bytes: usize::MAX };
 
 /// One subscriber, and what it may expect.
 struct Reader {
@@ -154,7 +154,7 @@ fn look(reader: &mut Reader) {
     }
 }
 
-fn connected() -> (Machine, FakeServer, Wakes) {
+pub(super) fn connected() -> (Machine, FakeServer, Wakes) {
     let mut machine = Machine::default();
     machine.opened(Protocol::Resp3, &topic(Kind::Channel, "probe"));
     (machine, FakeServer::default(), Wakes::new())
@@ -301,44 +301,14 @@ fn a_connection_leaves_nothing_of_its_own_behind() {
     assert_eq!(server.channels.len(), 2, "{:?}", server.channels);
 }
 
-fn tracker(machine: &mut Machine, prefix: &str) -> (Arc<Queue>, oneshot::Receiver<Result<(), Error>>) {
-    let (queue, (ack, receiver)) = (Arc::new(Queue::new(BOUNDS)), oneshot::channel());
-    machine.join(&topic(Kind::Prefix, prefix), &queue, Some(ack));
-    (queue, receiver)
-}
-
 /// One answer of the server's own to each of our next commands.
-fn answered(machine: &mut Machine, values: Vec<redis::Value>, wakes: &mut Wakes) -> Result<(), Fault> {
+pub(super) fn answered(
+    machine: &mut Machine,
+    values: Vec<redis::Value>,
+    wakes: &mut Wakes,
+) -> Result<(), Fault> {
     machine.next_command(Instant::now(), &mut Vec::new(), wakes);
     values.into_iter().try_for_each(|value| machine.accept(value, wakes))
-}
-
-#[test]
-fn a_server_too_busy_to_track_more_goes_on_tracking_what_it_did() {
-    let (mut machine, mut server, mut wakes) = connected();
-    let (had, _ack) = tracker(&mut machine, "user:");
-    settle(&mut machine, &mut server, &mut wakes);
-    let (_wants, mut asked) = tracker(&mut machine, "");
-    let busy = || error("BUSY Redis is busy running a script");
-    answered(&mut machine, vec![busy(), busy()], &mut wakes).unwrap();
-    assert!(matches!(asked.try_recv(), Ok(Err(_))));
-    assert!(drain(&had).is_empty(), "nothing was taken from who had it");
-    let (_again, mut asked) = tracker(&mut machine, "user:admin:");
-    settle(&mut machine, &mut server, &mut wakes);
-    assert!(matches!(asked.try_recv(), Ok(Ok(()))), "the server still has what covers it");
-}
-
-#[test]
-fn tracking_that_ended_and_could_not_begin_anew_is_told_or_begun_on_another_connection() {
-    for (reason, is_final) in [("NOPERM not you", true), ("BUSY script", false)] {
-        let (mut machine, mut server, mut wakes) = connected();
-        let (had, _ack) = tracker(&mut machine, "user:");
-        settle(&mut machine, &mut server, &mut wakes);
-        let _wants = tracker(&mut machine, "");
-        let outcome = answered(&mut machine, vec![redis::Value::Okay, error(reason)], &mut wakes);
-        assert_eq!(outcome.is_ok(), is_final, "{reason}");
-        assert_eq!(matches!(drain(&had)[..], [Event::Refused(_)]), is_final, "{reason}");
-    }
 }
 
 #[test]
@@ -359,52 +329,6 @@ fn a_server_too_busy_for_the_probe_is_left_for_a_connection_that_can_be_probed()
     let (mut machine, _, mut wakes) = connected();
     let outcome = answered(&mut machine, vec![error("BUSY script")], &mut wakes);
     assert!(matches!(outcome, Err(Fault::Refused(_))), "{outcome:?}");
-}
-
-#[test]
-fn whoever_comes_while_others_are_refused_has_its_own_turn() {
-    for reason in ["NOPERM not you", "BUSY script"] {
-        let (mut machine, mut server, mut wakes) = connected();
-        let _had = tracker(&mut machine, "user:");
-        settle(&mut machine, &mut server, &mut wakes);
-        let (_flags, mut refused) = tracker(&mut machine, "flags:");
-        machine.next_command(Instant::now(), &mut Vec::new(), &mut wakes);
-        let moved = Arc::new(Queue::new(BOUNDS));
-        machine.join(&topic(Kind::Prefix, "user:admin:"), &moved, None);
-        let (_other, mut later) = tracker(&mut machine, "other:");
-        machine.accept(error(reason), &mut wakes).unwrap();
-        settle(&mut machine, &mut server, &mut wakes);
-        assert!(matches!(refused.try_recv(), Ok(Err(_))), "{reason}");
-        assert!(matches!(drain(&moved)[..], [Event::Gap]), "{reason}");
-        assert!(matches!(later.try_recv(), Ok(Ok(()))), "{reason}");
-    }
-}
-
-#[test]
-fn a_server_that_would_not_stop_tracking_is_still_known_to_track() {
-    let (mut machine, mut server, mut wakes) = connected();
-    let (had, _ack) = tracker(&mut machine, "user:");
-    settle(&mut machine, &mut server, &mut wakes);
-    machine.leave(&topic(Kind::Prefix, "user:"), &had, &mut wakes);
-    machine.next_command(Instant::now(), &mut Vec::new(), &mut wakes);
-    let (_again, mut asked) = tracker(&mut machine, "user:");
-    machine.accept(error("BUSY script"), &mut wakes).unwrap();
-    settle(&mut machine, &mut server, &mut wakes);
-    assert!(matches!(asked.try_recv(), Ok(Ok(()))));
-}
-
-#[test]
-fn after_tracking_could_not_begin_anew_it_is_asked_for_again() {
-    let (mut machine, mut server, mut wakes) = connected();
-    let _had = tracker(&mut machine, "user:");
-    settle(&mut machine, &mut server, &mut wakes);
-    let _wants = tracker(&mut machine, "");
-    answered(&mut machine, vec![redis::Value::Okay, error("NOPERM not you")], &mut wakes).unwrap();
-    let (_again, mut asked) = tracker(&mut machine, "user:");
-    assert!(asked.try_recv().is_err(), "not from memory");
-    server.prefixes.clear();
-    settle(&mut machine, &mut server, &mut wakes);
-    assert!(matches!(asked.try_recv(), Ok(Ok(()))) && server.prefixes.contains(&b"user:"[..]));
 }
 
 /// Everything that is sent is answered, again and again; returns how often.
