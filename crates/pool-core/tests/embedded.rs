@@ -38,7 +38,13 @@ async fn what_must_not_go_local_never_does() {
     let error = pool.dedicated().await.unwrap_err();
     assert!(error.to_string().contains("need a Redis"), "{error}");
     let script = Script::new("return 1").invoke_async::<_, i64>(&mut conn).await.unwrap_err();
-    let publish = conn.publish::<_, _, i64>("channel", "message").await.unwrap_err();
+    // Without a Redis there is no other process to miss a message; with one that is away there may be.
+    let told: i64 = conn.publish("channel", "message").await.unwrap();
+    assert_eq!(told, 0);
+    let url = format!("redis://{}", cenote_testkit::dead_port());
+    let away = Pool::builder().url(url).fallback(FallbackLru::default()).build().unwrap();
+    let mut soft = away.degradable().unwrap();
+    let publish = soft.publish::<_, _, i64>("channel", "message").await.unwrap_err();
     let blocking = conn.blpop::<_, redis::Value>("list", 0.0).await.unwrap_err();
     for error in [script, publish, blocking] {
         let error = Error::from_redis(&error).expect("refused by us");
