@@ -122,7 +122,7 @@ impl<'a> Driver<'a> {
             }
             if self.probe.is_due(now) {
                 state.machine.ping();
-                self.probe.begin(state.has(&self.probe.topic), now);
+                self.probe.begin(state.machine.has(&self.probe.topic), now);
                 continue;
             }
             if !stuck {
@@ -182,9 +182,7 @@ impl<'a> Driver<'a> {
         for value in self.values.drain(..) {
             accepted = accepted.and_then(|()| state.machine.accept(value, &mut self.wakes));
         }
-        if had_members {
-            state.note_desertion();
-        }
+        state.note_desertion(had_members);
         let (replies, messages) = (state.machine.replies, state.machine.messages);
         drop(state);
         self.wakes.drain(..).for_each(Waker::wake);

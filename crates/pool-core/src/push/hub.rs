@@ -5,6 +5,7 @@
 //!   and goes elsewhere. Both happen under the lock, which also decides whether a deserted hub may end.
 //! * Wakers are woken, acknowledgements excepted, only after the lock is released.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ impl Hub {
     }
 
     /// Adds a subscriber that comes from another hub, with all it had there. False if the hub has ended.
-    pub(super) fn take_in(&self, topics: &std::collections::HashSet<Topic>, queue: &Arc<Queue>) -> bool {
+    pub(super) fn take_in(&self, topics: &HashSet<Topic>, queue: &Arc<Queue>) -> bool {
         self.change(|state, wakes| {
             queue.begin_move(!topics.is_empty());
             topics.iter().for_each(|topic| state.machine.join(topic, queue, None));
@@ -97,9 +98,7 @@ impl Hub {
         if live {
             let had_members = !state.machine.topics.is_empty();
             change(&mut state, &mut wakes);
-            if had_members || !state.machine.topics.is_empty() {
-                state.note_desertion();
-            }
+            state.note_desertion(had_members);
             wakes.extend(state.driver.take());
         }
         drop(state);
@@ -188,17 +187,12 @@ impl Hub {
 }
 
 impl State {
-    pub(super) fn note_desertion(&mut self) {
-        if self.machine.topics.is_empty() {
-            self.deserted.get_or_insert_with(Instant::now);
-        } else {
+    pub(super) fn note_desertion(&mut self, had_members: bool) {
+        if !self.machine.topics.is_empty() {
             self.deserted = None;
+        } else if had_members {
+            self.deserted.get_or_insert_with(Instant::now);
         }
-    }
-
-    /// What is wanted of the server, and of this connection for itself.
-    pub(super) fn has(&self, probe: &Topic) -> bool {
-        self.machine.has(probe)
     }
 }
 

@@ -61,10 +61,10 @@ pub(crate) fn execute(
     batch: &[&Cmd],
     atomic: bool,
 ) -> Result<Vec<Value>, NotDegradable> {
-    let others: Vec<&Cmd> = batch.iter().copied().filter(|cmd| published(cmd).is_none()).collect();
-    if others.len() == batch.len() {
+    if batch.iter().all(|cmd| published(cmd).is_none()) {
         return fallback.execute(batch, atomic);
     }
+    let others: Vec<&Cmd> = batch.iter().copied().filter(|cmd| published(cmd).is_none()).collect();
     let values = if others.is_empty() { Vec::new() } else { fallback.execute(&others, atomic)? };
     let aborted = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::ExecAbort));
     if atomic && values.iter().any(aborted) {

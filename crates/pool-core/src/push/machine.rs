@@ -123,16 +123,15 @@ impl Machine {
             && let Some(entry) = self.topics.get_mut(&topic)
         {
             entry.pinned = false;
-            if !entry.is_wanted() {
-                self.topics.map_mut(topic.kind).remove(&topic.name);
-            }
         }
     }
 
     /// There is no connection for whoever waits for one.
     pub(super) fn fail_waiting(&mut self, error: &Error) {
-        let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
-        for topic in &all {
+        // It is asked again and again in an outage: those who have what they want are left alone.
+        let awaited = self.topics.all().filter(|(_, entry)| entry.is_awaited());
+        let awaited: Vec<_> = awaited.map(|(topic, _)| topic).collect();
+        for topic in &awaited {
             self.topics.refuse(topic, error);
             self.touch(topic);
         }

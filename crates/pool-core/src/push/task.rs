@@ -9,8 +9,9 @@ use tokio::runtime::Handle;
 use super::driver::{Driver, End};
 use super::hub::Hub;
 use super::machine::Protocol;
-use crate::breaker::{Backoff, probe};
-use crate::dedicated::wait_for_place;
+use crate::breaker::{Backoff, Lease, probe};
+use crate::budget::Tenant;
+use crate::dedicated::{Bench, Place, wait_for_place};
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
 use crate::pool::{Context, Shared};
@@ -126,13 +127,13 @@ impl Work {
         &self,
         shared: &Arc<Shared>,
         at: &'static Location<'static>,
-    ) -> Result<(crate::dedicated::Place, Holder), Error> {
+    ) -> Result<(Place, Holder), Error> {
         let limit = self.context.config.socket_timeout;
         let (place, idle) = wait_for_place(shared, &self.handle, Instant::now(), limit).await?;
         if let Some(lane) = idle {
             // An idle connection speaks already; its place serves a new one.
             lane.check_in();
-            crate::budget::Tenant::retire(&*lane);
+            lane.retire();
         }
         Ok((place, Holder { bench: shared.bench.clone(), id: shared.bench.hold(at) }))
     }
@@ -197,7 +198,7 @@ impl Work {
         false
     }
 
-    fn spawn_probe(&self, lease: Option<crate::breaker::Lease>, guard: &Guard) {
+    fn spawn_probe(&self, lease: Option<Lease>, guard: &Guard) {
         if let Some(lease) = lease {
             self.handle.spawn(probe(lease, self.context.clone(), guard.home.clone()));
         }
@@ -219,7 +220,7 @@ impl Work {
 
 /// The push connection's entry among the holders of exclusive connections.
 struct Holder {
-    bench: crate::dedicated::Bench,
+    bench: Bench,
     id: u64,
 }
 

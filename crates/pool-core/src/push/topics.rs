@@ -27,7 +27,7 @@ pub enum Kind {
     Prefix,
 }
 
-pub(super) const KINDS: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
+const KINDS: [Kind; 4] = [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Prefix];
 
 impl Kind {
     /// What subscribes to it, or ends that.
@@ -107,7 +107,7 @@ impl Topics {
 
     /// Adds a member: one that waits for the confirmation, or, without an `ack`, one that has had it before and
     /// comes from another connection.
-    pub(super) fn join(&mut self, topic: &Topic, queue: &Arc<Queue>, ack: Option<Ack>) -> &mut Entry {
+    pub(super) fn join(&mut self, topic: &Topic, queue: &Arc<Queue>, ack: Option<Ack>) {
         self.members += 1;
         let entry = self.maps[topic.kind as usize].entry(topic.name.clone()).or_default();
         let waiting = match (entry.confirmed, ack) {
@@ -122,7 +122,6 @@ impl Topics {
             (_, ack) => ack,
         };
         entry.members.push(Member { queue: queue.clone(), waiting });
-        entry
     }
 
     pub(super) fn leave(&mut self, topic: &Topic, queue: &Arc<Queue>, wakes: &mut Wakes) {
@@ -264,5 +263,10 @@ impl Topics {
 impl Entry {
     pub(super) fn is_wanted(&self) -> bool {
         self.pinned || !self.members.is_empty()
+    }
+
+    /// Somebody waits for its first confirmation.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.members.iter().any(|member| member.waiting.is_some())
     }
 }
