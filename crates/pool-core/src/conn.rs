@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
-use tokio::runtime::Handle;
+use tokio::task;
 
 use crate::answer;
 use crate::command::{self, Payload};
 use crate::error::{Error, Kind, Outcome};
-use crate::lane::{Answer, Lane};
+use crate::lane::{Answer, Lane, Spare};
 use crate::pool::{Shared, current_runtime};
 use crate::push::execute_with_pubsub;
 use crate::timer;
@@ -39,6 +39,9 @@ pub struct Conn {
     lane: Option<Arc<Lane>>,
     index: usize,
     timeout: Duration,
+    /// The task in which `lane` was chosen.
+    task: Option<task::Id>,
+    spare: Spare,
 }
 
 /// A call that failed, and the lane it was last on.
@@ -51,7 +54,7 @@ impl Conn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
         let timeout = shared.context.config.socket_timeout;
-        Self { shared, lane: None, index, timeout }
+        Self { shared, lane: None, index, timeout, task: None, spare: Spare::default() }
     }
 
     /// The same connection with another limit for each call, of at most a year.
@@ -71,14 +74,12 @@ impl Conn {
         for cmd in payload.commands() {
             command::check_shared(cmd)?;
         }
-        let handle = current_runtime()?;
-        self.call_within(&handle, payload, self.timeout).await.map_err(|failure| failure.error)
+        self.call_within(payload, self.timeout).await.map_err(|failure| failure.error)
     }
 
     /// One call under `limit`, retries included.
     pub(crate) async fn call_within(
         &mut self,
-        handle: &Handle,
         payload: Payload<'_>,
         limit: Duration,
     ) -> Result<Answer, Failure> {
@@ -88,7 +89,7 @@ impl Conn {
         // Once an attempt may have been executed, no later one takes that back.
         let mut outcome = Outcome::NotSent;
         loop {
-            let error = match self.attempt(handle, payload, deadline, now).await {
+            let error = match self.attempt(payload, deadline, now).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -106,7 +107,7 @@ impl Conn {
                 Kind::Moved if now < deadline => continue,
                 Kind::Moved => return failed(answer::timed_out(payload, limit, &error)),
                 // Another attempt in this runtime would end in the same way.
-                Kind::Closed | Kind::Runtime => return failed(error),
+                Kind::Closed | Kind::Runtime | Kind::Config => return failed(error),
                 _ => {}
             }
             let harmless = error.outcome() == Outcome::NotSent
@@ -116,7 +117,7 @@ impl Conn {
             }
             retries -= 1;
             // The breaker's word is final: it knows of the outage what this call would find out again.
-            if let Err(refusal) = self.shared.admit(handle) {
+            if let Err(refusal) = current_runtime().and_then(|handle| self.shared.admit(&handle)) {
                 return failed(if error.kind() == Kind::Away { error } else { refusal });
             }
         }
@@ -124,25 +125,32 @@ impl Conn {
 
     async fn attempt(
         &mut self,
-        handle: &Handle,
         payload: Payload<'_>,
         deadline: Instant,
         now: Instant,
     ) -> Result<Answer, Error> {
-        let lane = self.lane(handle)?;
-        lane.submit(payload, Some(deadline), now)?.await
+        self.choose_lane()?;
+        let Some(lane) = &self.lane else { return Err(Error::closed()) };
+        lane.call(payload, Some(deadline), now, &mut self.spare).await
     }
 
-    fn lane(&mut self, handle: &Handle) -> Result<&Arc<Lane>, Error> {
-        self.shared.admit(handle)?;
+    /// Sets `lane` to one that may be used here and now.
+    fn choose_lane(&mut self) -> Result<(), Error> {
+        // A task never changes its runtime, so the lane that it chose is one of this runtime. To ask for the runtime
+        // itself costs two writes to memory that all its threads share.
+        let task = task::try_id();
+        if self.lane.is_some() && task.is_some() && task == self.task && self.shared.is_calm() {
+            return Ok(());
+        }
+        let handle = current_runtime()?;
+        self.shared.admit(&handle)?;
+        self.task = task;
         // A lane of another runtime may be parked with it, timer and all.
-        if self.lane.as_ref().is_some_and(|lane| lane.runtime() != handle.id()) {
+        if self.lane.as_ref().is_none_or(|lane| lane.runtime() != handle.id()) {
             self.lane = None;
+            self.lane = Some(self.shared.sets.pick(&self.shared, &handle, self.index)?);
         }
-        match self.lane {
-            Some(ref lane) => Ok(lane),
-            None => Ok(self.lane.insert(self.shared.sets.pick(&self.shared, handle, self.index)?)),
-        }
+        Ok(())
     }
 
     /// Sends a command without waiting for its reply.
@@ -151,11 +159,12 @@ impl Conn {
             return self.execute_locally(Payload::One(cmd)).map(drop);
         }
         command::check_shared(cmd)?;
-        let handle = current_runtime()?;
         let now = Instant::now();
         let deadline = Some(now + self.timeout);
         loop {
-            let sent = self.lane(&handle)?.submit_unawaited(Payload::One(cmd), deadline, now);
+            self.choose_lane()?;
+            let Some(lane) = &self.lane else { return Err(Error::closed()) };
+            let sent = lane.submit_unawaited(Payload::One(cmd), deadline, now);
             match sent {
                 Err(error) if error.kind() == Kind::Moved || error.kind() == Kind::Cut => self.lane = None,
                 sent => return sent,

@@ -18,6 +18,11 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
+    /// What it will fire for, at the latest.
+    pub(crate) fn set_for(&self) -> Option<Instant> {
+        self.set_for
+    }
+
     /// Ready once `at` has passed by the machine's own clock; a timer that fired early is set again.
     pub(crate) fn poll(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = at else { return Poll::Pending };

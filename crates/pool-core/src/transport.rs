@@ -1,5 +1,7 @@
 //! What a byte stream is to the rest of the crate, whatever carries it.
 
+use std::io;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The stream that its task reads and writes (vectored writes included). TLS is one more implementation.
@@ -12,6 +14,8 @@ pub(crate) trait Socket: Send + Sync {
     fn finish(&self);
     /// Throws away what was not yet sent.
     fn abort(&self);
+    /// Writes what the kernel takes at once.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
     /// The peer has closed the connection, as far as the kernel knows by now. Reads nothing.
     fn is_closed(&self) -> bool;
     /// The peer has closed its side. Reads and drops what it still sends, so only after [`finish`](Self::finish).

@@ -2,7 +2,7 @@
 
 use redis::Cmd;
 
-use super::name::{name_of, shown, words};
+use super::name::{Name, shown, words};
 use crate::error::{Error, Kind};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,12 +58,22 @@ fn refused(message: String) -> Error {
     Error::not_sent(Kind::Refused, message)
 }
 
+/// No name in [`hazard`] is shorter.
+const SHORTEST: usize = 4;
+
 /// `PUBLISH`, `SPUBLISH` and `PUBSUB` carry the server's pub/sub flag but neither block nor change anything;
 /// `XREAD` and `XREADGROUP` block only with their option `BLOCK`.
 fn hazard(cmd: &Cmd) -> Result<Option<Hazard>, Error> {
-    let Some((name, sub)) = name_of(cmd) else {
+    let mut words = words(cmd);
+    let Some(name) = words.next() else {
         return Err(refused("an empty command gets no reply: give it a name".to_owned()));
     };
+    // Every command passes here, and most are GET, SET or DEL.
+    if name.len() < SHORTEST {
+        return Ok(None);
+    }
+    let name = Name::new(name);
+    let mut sub = || Name::new(words.next().unwrap_or_default());
     Ok(match name.as_bytes() {
         b"BLPOP" | b"BRPOP" | b"BLMOVE" | b"BLMPOP" | b"BRPOPLPUSH" | b"BZPOPMIN" | b"BZPOPMAX"
         | b"BZMPOP" | b"WAIT" | b"WAITAOF" => Some(Hazard::Blocks),
@@ -74,13 +84,13 @@ fn hazard(cmd: &Cmd) -> Result<Option<Hazard>, Error> {
             Some(Hazard::Subscribes)
         }
         b"MONITOR" | b"SYNC" | b"PSYNC" | b"REPLCONF" => Some(Hazard::Unpaired),
-        b"CLIENT" => match sub.as_bytes() {
+        b"CLIENT" => match sub().as_bytes() {
             b"REPLY" => Some(Hazard::Unpaired),
             b"SETNAME" | b"SETINFO" | b"TRACKING" | b"CACHING" | b"NO-EVICT" | b"NO-TOUCH" | b"CAPA"
             | b"IMPORT-SOURCE" => Some(Hazard::Changes),
             _ => None,
         },
-        b"SCRIPT" if sub.as_bytes() == b"DEBUG" => Some(Hazard::Changes),
+        b"SCRIPT" if sub().as_bytes() == b"DEBUG" => Some(Hazard::Changes),
         _ => None,
     })
 }

@@ -5,20 +5,26 @@
 //!   idle lanes it never exceeds `most`.
 //! * Whoever lets go of a place serves the front of the queue in the same step, so nobody waits while a place
 //!   is free, and nobody overtakes.
+//! * A runtime with callers in the queue has a watch, and so a task that keeps their time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime;
+use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
+use super::patience::{self, Watch};
 use crate::budget::Tenant;
 use crate::error::Error;
 use crate::lane::Lane;
 use crate::transport::{Farewell, Socket};
+
+/// A queue shorter than this is not searched for callers that left.
+const PRUNE: usize = 64;
 
 #[derive(Clone)]
 pub(crate) struct Bench(Arc<Mutex<State>>);
@@ -28,6 +34,8 @@ struct State {
     taken: usize,
     idle: Vec<Arc<Lane>>,
     queue: VecDeque<Waiting>,
+    prune_at: usize,
+    watches: HashMap<runtime::Id, Watch>,
     holders: Vec<Holder>,
     last_holder: u64,
     raw: Vec<std::sync::Weak<dyn Socket>>,
@@ -35,7 +43,15 @@ struct State {
 
 struct Waiting {
     runtime: runtime::Id,
-    grant: oneshot::Sender<Grant>,
+    until: Instant,
+    grant: oneshot::Sender<Result<Grant, Unserved>>,
+}
+
+/// Why someone in the queue gets nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unserved {
+    TimeIsUp,
+    RuntimeEnded,
 }
 
 struct Holder {
@@ -55,7 +71,8 @@ pub(super) struct Grant(Option<(Place, Option<Arc<Lane>>)>);
 
 pub(super) enum Entry {
     Granted(Grant),
-    Wait(oneshot::Receiver<Grant>),
+    /// An error of the channel itself means that the pool was closed.
+    Wait(oneshot::Receiver<Result<Grant, Unserved>>),
 }
 
 impl Bench {
@@ -65,15 +82,19 @@ impl Bench {
             taken: 0,
             idle: Vec::new(),
             queue: VecDeque::new(),
+            prune_at: PRUNE,
+            watches: HashMap::new(),
             holders: Vec::new(),
             last_holder: 0,
             raw: Vec::new(),
         })))
     }
 
-    pub(super) fn enter(&self, runtime: runtime::Id) -> Entry {
+    /// Takes a place, or one in the queue until then.
+    pub(super) fn enter(&self, handle: &Handle, until: Instant) -> Entry {
+        let runtime = handle.id();
         let mut state = self.0.lock();
-        state.queue.retain(|waiting| !waiting.grant.is_closed());
+        state.prune();
         if state.queue.is_empty()
             && let Some(lane) = state.claim(runtime)
         {
@@ -81,8 +102,49 @@ impl Bench {
             return Entry::Granted(Grant(Some((self.place(), lane))));
         }
         let (grant, receiver) = oneshot::channel();
-        state.queue.push_back(Waiting { runtime, grant });
+        state.queue.push_back(Waiting { runtime, until, grant });
+        match state.watches.get_mut(&runtime) {
+            Some(watch) => {
+                let late = watch.too_late_for(until);
+                drop(state);
+                late.into_iter().for_each(Waker::wake);
+            }
+            None => {
+                state.watches.insert(runtime, Watch::unset(until));
+                drop(state);
+                patience::start(self.clone(), handle);
+            }
+        }
         Entry::Wait(receiver)
+    }
+
+    /// Tells those of a runtime whose time is up. When to look again; `None`, and the watch is over, if none of
+    /// them is left.
+    pub(super) fn expire(&self, runtime: runtime::Id, now: Instant, waker: &Waker) -> Option<Instant> {
+        let mut state = self.0.lock();
+        let over = state.dismiss(|waiting| waiting.runtime == runtime && waiting.until <= now);
+        let own = state.queue.iter().filter(|waiting| waiting.runtime == runtime);
+        let next = own.map(|waiting| waiting.until).min();
+        match (next, state.watches.get_mut(&runtime)) {
+            (Some(at), Some(watch)) => watch.set(at, waker),
+            _ => drop(state.watches.remove(&runtime)),
+        }
+        drop(state);
+        for waiting in over {
+            let _ = waiting.grant.send(Err(Unserved::TimeIsUp));
+        }
+        next
+    }
+
+    /// Nobody keeps the time of those of a runtime any more.
+    pub(super) fn desert(&self, runtime: runtime::Id, why: Unserved) {
+        let mut state = self.0.lock();
+        state.watches.remove(&runtime);
+        let left = state.dismiss(|waiting| waiting.runtime == runtime);
+        drop(state);
+        for waiting in left {
+            let _ = waiting.grant.send(Err(why));
+        }
     }
 
     fn place(&self) -> Place {
@@ -115,7 +177,7 @@ impl Bench {
             };
             drop(state);
             // If the caller went away in this moment, the grant comes back and its drop serves the next.
-            drop(next.grant.send(Grant(Some((self.place(), lane)))));
+            drop(next.grant.send(Ok(Grant(Some((self.place(), lane))))));
             return;
         }
     }
@@ -209,6 +271,24 @@ impl Bench {
 }
 
 impl State {
+    /// Forgets callers that left: those at the front, and all once they may be many.
+    fn prune(&mut self) {
+        while self.queue.front().is_some_and(|first| first.grant.is_closed()) {
+            self.queue.pop_front();
+        }
+        if self.queue.len() >= self.prune_at {
+            self.queue.retain(|waiting| !waiting.grant.is_closed());
+            self.prune_at = (self.queue.len() * 2).max(PRUNE);
+        }
+    }
+
+    /// Takes those that `leave` out of the queue.
+    fn dismiss(&mut self, leave: impl Fn(&Waiting) -> bool) -> Vec<Waiting> {
+        let (leaving, staying) = std::mem::take(&mut self.queue).into_iter().partition(leave);
+        self.queue = staying;
+        Vec::from(leaving)
+    }
+
     /// Takes a place if one can be had: with an idle lane of this runtime, or a free one, or one that an idle
     /// lane of another runtime gives up. The budget of the whole pool is the dialler's business.
     fn claim(&mut self, runtime: runtime::Id) -> Option<Option<Arc<Lane>>> {

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::bench::{Entry, Place};
+use super::bench::{Entry, Place, Unserved};
 use super::connection::Dedicated;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Lane, Use, launch};
 use crate::pool::{Shared, current_runtime};
-use crate::timer;
 
 pub(crate) async fn check_out(
     shared: Arc<Shared>,
@@ -45,7 +44,7 @@ pub(super) fn new_lane(shared: &Arc<Shared>, handle: &Handle) -> Arc<Lane> {
     lane
 }
 
-/// Waits its turn. The time is kept by a task, since a caller's future must not own a timer.
+/// Waits its turn.
 pub(crate) async fn wait_for_place(
     shared: &Arc<Shared>,
     handle: &Handle,
@@ -59,16 +58,19 @@ pub(crate) async fn wait_for_place(
         ));
     }
     may_be_exclusive(shared)?;
-    let receiver = match shared.bench.enter(handle.id()) {
+    let receiver = match shared.bench.enter(handle, began + limit) {
         Entry::Granted(grant) => return grant.accept().ok_or_else(Error::closed),
         Entry::Wait(receiver) => receiver,
     };
     shared.hubs.end_deserted();
-    match timer::within_a_task(handle, limit, receiver).await {
-        Some(Some(Ok(grant))) => grant.accept().ok_or_else(Error::closed),
-        Some(Some(Err(_))) => Err(Error::closed()),
-        Some(None) => Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed(), 0))),
-        None => Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended")),
+    match receiver.await.map_err(|_| Error::closed())? {
+        Ok(grant) => grant.accept().ok_or_else(Error::closed),
+        Err(Unserved::TimeIsUp) => {
+            Err(Error::not_sent(Kind::Timeout, shared.bench.describe(began.elapsed(), 0)))
+        }
+        Err(Unserved::RuntimeEnded) => {
+            Err(Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::answer;
 use crate::command::{self, Payload};
 use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
-use crate::lane::{Answer, Lane};
+use crate::lane::{Answer, Lane, Spare};
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
 use crate::transport::Farewell;
@@ -38,12 +38,22 @@ pub struct Dedicated {
     fresh: bool,
     /// Keys are watched, and nothing else was changed.
     watching: bool,
+    spare: Spare,
 }
 
 impl Dedicated {
     pub(super) fn new(shared: Arc<Shared>, lane: Arc<Lane>, place: Place, held: u64) -> Self {
         let timeout = shared.context.config.socket_timeout;
-        Self { shared, lane, place: Some(place), held, timeout, fresh: true, watching: false }
+        Self {
+            shared,
+            lane,
+            place: Some(place),
+            held,
+            timeout,
+            fresh: true,
+            watching: false,
+            spare: Spare::default(),
+        }
     }
 
     /// The same connection with another limit for each command, of at most a year.
@@ -96,8 +106,8 @@ impl Dedicated {
         self.greet(deadline).await
     }
 
-    async fn send(&self, payload: Payload<'_>, deadline: Option<Instant>) -> Result<Answer, Error> {
-        self.lane.submit(payload, deadline, Instant::now())?.await
+    async fn send(&mut self, payload: Payload<'_>, deadline: Option<Instant>) -> Result<Answer, Error> {
+        self.lane.call(payload, deadline, Instant::now(), &mut self.spare).await
     }
 
     async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {

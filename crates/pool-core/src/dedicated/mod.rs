@@ -3,6 +3,7 @@
 mod bench;
 mod checkout;
 mod connection;
+mod patience;
 mod raw;
 mod transaction;
 

@@ -7,6 +7,12 @@ use std::time::Duration;
 
 use super::Socket;
 
+/// A write to a connection that is gone must not end a process that has SIGPIPE at its default.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NO_SIGNAL: i32 = 0x4000;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const NO_SIGNAL: i32 = 0;
+
 /// A duplicate of the descriptor: the connection closes once both are dropped.
 pub(super) struct Duplicate(socket2::Socket);
 
@@ -25,6 +31,10 @@ impl Socket for Duplicate {
     fn abort(&self) {
         let _ = self.0.set_linger(Some(Duration::ZERO));
         let _ = self.0.shutdown(Shutdown::Both);
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send_with_flags(bytes, NO_SIGNAL)
     }
 
     fn is_closed(&self) -> bool {

@@ -4,13 +4,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use redis::Value;
 use tokio::io::ReadBuf;
 
 use super::handle::{Lane, fill};
 use super::machine::{Filled, Phase};
+use super::shortcut::IDLE;
 use crate::codec::{Decoder, Limits, ProtocolError};
 use crate::pool::{Context, Proof};
 use crate::timer::Timer;
@@ -19,8 +20,6 @@ use crate::transport::{Io, Socket};
 const READ_BUFFER: usize = 64 << 10;
 /// Reads in a row before writes and time limits have their turn.
 const READS: usize = 16;
-/// A pause in which a server may have closed the connection; shorter ones are not worth a look.
-const IDLE: Duration = Duration::from_micros(200);
 /// An output buffer that grew past this is not kept.
 const KEEP: usize = 1 << 20;
 
@@ -50,12 +49,7 @@ pub(super) struct Driver<'a> {
     pub(super) written: u64,
     /// Whoever is ready to run has been let run since there was output: one write carries all of it.
     gathered: bool,
-    /// Replies that have come, and that what was taken so far will get.
-    pub(super) replies: u64,
-    asked: u64,
     last_byte: Instant,
-    /// A batch under way: when it was taken, and the number of the reply that ends it.
-    round_trip: Option<(Instant, u64)>,
     /// Set by the first reply.
     proof: Option<Proof>,
     timer: Timer,
@@ -90,10 +84,7 @@ impl<'a> Driver<'a> {
             sent: 0,
             written: 0,
             gathered: false,
-            replies: 0,
-            asked: 0,
             last_byte: Instant::now(),
-            round_trip: None,
             proof: None,
             timer: Timer::default(),
         }
@@ -150,20 +141,20 @@ impl<'a> Driver<'a> {
         if self.values.is_empty() {
             return Ok(());
         }
-        let delivered = self.lane.state().lock().machine.deliver(&mut self.values, &mut self.filled, now);
+        let mut state = self.lane.state().lock();
+        let delivered = state.machine.deliver(&mut self.values, &mut self.filled, now);
+        let round_trip =
+            delivered.as_ref().ok().and_then(|delivered| state.pace.came(delivered.replies, now));
+        drop(state);
         fill(&mut self.filled);
         self.values.clear();
         let delivered = delivered?;
         if delivered.replies > 0 {
-            self.replies += delivered.replies as u64;
             self.proof.get_or_insert_with(|| self.context.prove());
             self.context.reply_seen(now);
         }
-        if let Some((since, last)) = self.round_trip
-            && self.replies >= last
-        {
-            self.round_trip = None;
-            self.context.observe_latency(now.saturating_duration_since(since));
+        if let Some(took) = round_trip {
+            self.context.observe_latency(took);
         }
         if delivered.rebuild && self.context.may_rebuild(now) {
             self.lane.give_way();
@@ -197,29 +188,24 @@ impl<'a> Driver<'a> {
         if matches!(state.machine.phase(), Phase::Ended(_)) {
             return Next::End(End::Outside);
         }
-        if !self.gathered {
+        if !self.gathered && !(state.pace.is_single() && state.machine.in_flight() == 1) {
             self.gathered = true;
             cx.waker().wake_by_ref();
             return Next::Yield;
         }
         self.gathered = false;
-        if self.closed_while_idle() {
+        if state.pace.is_quiet() && self.closed_while_idle() {
             return Next::End(End::PeerClosed);
         }
-        self.asked = state.machine.take_output(&mut self.output);
-        drop(state);
-        if self.round_trip.is_none() {
-            self.round_trip = Some((Instant::now(), self.asked));
-        }
+        let asked = state.machine.take_output(&mut self.output);
+        state.pace.sent(asked, Instant::now());
         Next::Write
     }
 
     /// The runtime may not have looked at the socket since the server closed it. Asking the kernel before the
     /// first write after a pause lets that write count as not sent, and so be sent elsewhere.
     fn closed_while_idle(&self) -> bool {
-        self.replies == self.asked
-            && self.last_byte.elapsed() >= IDLE
-            && self.socket.as_ref().is_some_and(|socket| socket.is_closed())
+        self.last_byte.elapsed() >= IDLE && self.socket.as_ref().is_some_and(|socket| socket.is_closed())
     }
 
     /// Nothing to do until a caller, the peer or the clock says so. `Ready(None)` asks for another look.
@@ -241,6 +227,10 @@ impl<'a> Driver<'a> {
                 return Poll::Ready(None);
             }
             state.driver = Some(cx.waker().clone());
+            state.stuck = stuck;
+            if let Some(shortcut) = &mut state.shortcut {
+                shortcut.rest(self.timer.set_for(), self.last_byte);
+            }
             let config = &self.context.config;
             // A connection that a caller holds is that caller's: no PING may come between its commands, and
             // its blocking commands make the server rightly silent.

@@ -1,15 +1,18 @@
 //! The lane as others see it: callers submit to it, the budget retires it, its driver serves it.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::Waker;
-use std::time::Instant;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime;
 
 use super::machine::{Filled, Machine, Phase, Window};
-use super::slot::{Reply, Slot};
+use super::pace::Pace;
+use super::shortcut::Shortcut;
+use super::slot::{Answer, Reply, Slot, Spare};
 use crate::budget::{Held, Tenant};
 use crate::command::Payload;
 use crate::dial::Greeting;
@@ -47,6 +50,11 @@ pub(super) struct State {
     pub(super) drain_seen: Option<Instant>,
     /// A caller has it all to itself: it is not idle, whatever is in flight.
     pub(super) checked_out: bool,
+    pub(super) pace: Pace,
+    /// The driver sleeps because the socket takes no more for now.
+    pub(super) stuck: bool,
+    /// There while the connection is.
+    pub(super) shortcut: Option<Shortcut>,
 }
 
 impl Lane {
@@ -57,6 +65,9 @@ impl Lane {
             opened: None,
             drain_seen: None,
             checked_out: usage == Use::Exclusive,
+            pace: Pace::default(),
+            stuck: false,
+            shortcut: None,
         };
         Arc::new(Self {
             runtime,
@@ -92,14 +103,39 @@ impl Lane {
         self.usage
     }
 
-    /// Takes a call. What is returned resolves when it is answered, past its deadline, or lost.
-    pub(crate) fn submit(
+    /// One call, until it is answered, past its deadline, or lost. It is submitted when this is first polled.
+    pub(crate) async fn call(
         &self,
         payload: Payload<'_>,
         deadline: Option<Instant>,
         now: Instant,
+        spare: &mut Spare,
+    ) -> Result<Answer, Error> {
+        let mut reply: Option<Reply> = None;
+        poll_fn(|cx| match &mut reply {
+            Some(reply) => reply.poll(cx, spare),
+            None => match self.submit(payload, deadline, now, cx.waker(), spare) {
+                // The slot knew whom to wake before anybody could fill it: there is no need to look at it.
+                Ok(submitted) => {
+                    reply = Some(submitted);
+                    Poll::Pending
+                }
+                Err(error) => Poll::Ready(Err(error)),
+            },
+        })
+        .await
+    }
+
+    /// Takes a call whose reply wakes `waker`.
+    pub(super) fn submit(
+        &self,
+        payload: Payload<'_>,
+        deadline: Option<Instant>,
+        now: Instant,
+        waker: &Waker,
+        spare: &mut Spare,
     ) -> Result<Reply, Error> {
-        let (slot, reply) = Slot::new();
+        let (slot, reply) = spare.slot(waker);
         self.enqueue(payload, Some(slot), deadline, now)?;
         Ok(reply)
     }
@@ -123,7 +159,9 @@ impl Lane {
     ) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.machine.submit(payload, slot, deadline, now)?;
-        wake(state);
+        if !state.write_through(deadline, now) {
+            wake(state);
+        }
         Ok(())
     }
 
@@ -161,6 +199,11 @@ impl Lane {
         self.greeting.get()
     }
 
+    /// Some reply has come.
+    pub(super) fn was_answered(&self) -> bool {
+        self.state.lock().pace.was_answered()
+    }
+
     /// Everything in flight at this moment comes before this number.
     pub(crate) fn mark(&self) -> u64 {
         self.state.lock().machine.mark()
@@ -183,13 +226,17 @@ impl Lane {
     ///
     /// Invariant: `held` is set before the phase is looked at, and `end` sets the phase before it takes `held`,
     /// so one of the two always finds the other's work and nothing leaks.
-    pub(super) fn install(&self, held: Held, greeting: Greeting, now: Instant) {
+    pub(super) fn install(&self, held: Held, greeting: Greeting, silence: Duration, now: Instant) {
+        let socket = held.socket();
         *self.held.lock() = Some(held);
         let _ = self.greeting.set(greeting);
         let mut state = self.state.lock();
         state.machine.open(now);
         state.opened = Some(now);
         let ended = matches!(state.machine.phase(), Phase::Ended(_));
+        if !ended {
+            state.shortcut = socket.map(|socket| Shortcut::new(socket, silence, now));
+        }
         drop(state);
         if ended {
             let held = self.held.lock().take();
@@ -207,6 +254,8 @@ impl Lane {
         let mut filled = Filled::new();
         let mut state = self.state.lock();
         let first = state.machine.end(cause, written, &mut filled);
+        // The socket closes with its last handle.
+        state.shortcut = None;
         wake(state);
         self.leave(farewell);
         fill(&mut filled);

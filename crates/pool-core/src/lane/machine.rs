@@ -59,8 +59,10 @@ pub(crate) struct Machine {
     output: Vec<u8>,
     /// Position of the end of `output`.
     encoded: u64,
-    /// Position up to which the driver has taken the output.
+    /// Position up to which the output was taken, by the driver or by a caller.
     taken: u64,
+    /// Bytes that callers wrote themselves.
+    through: u64,
     in_flight: VecDeque<Entry>,
     /// Entries that were ever made, and those that were answered: replies come in order, so the number of an
     /// entry tells whether it was.
@@ -106,6 +108,7 @@ impl Machine {
             output: Vec::new(),
             encoded: 0,
             taken: 0,
+            through: 0,
             in_flight: VecDeque::new(),
             entered: 0,
             answered: 0,
@@ -241,6 +244,19 @@ impl Machine {
         self.replies_asked
     }
 
+    /// What is to be written next.
+    pub(crate) fn output(&self) -> &[u8] {
+        &self.output
+    }
+
+    /// A caller wrote so much of the output. The number of the last reply it gets, once nothing is left of it.
+    pub(crate) fn written_through(&mut self, count: usize) -> Option<u64> {
+        self.output.drain(..count);
+        self.through += count as u64;
+        self.taken = self.encoded - self.output.len() as u64;
+        self.output.is_empty().then_some(self.replies_asked)
+    }
+
     /// Matches replies to entries, in order.
     pub(crate) fn deliver(
         &mut self,
@@ -322,13 +338,13 @@ impl Machine {
         }
     }
 
-    /// The end: every caller learns whether its command can have run. Only the driver knows how many bytes
-    /// went out; anybody else must count all that the driver has taken, which it may be writing right now.
-    pub(crate) fn end(&mut self, cause: &Error, written: Option<u64>, filled: &mut Filled) -> bool {
+    /// The end: every caller learns whether its command can have run. Only the driver knows how many bytes it
+    /// `wrote`; anybody else must count all that it has taken, which it may be writing right now.
+    pub(crate) fn end(&mut self, cause: &Error, wrote: Option<u64>, filled: &mut Filled) -> bool {
         if matches!(self.phase, Phase::Ended(_)) {
             return false;
         }
-        let written = written.unwrap_or(self.taken);
+        let written = wrote.map_or(self.taken, |wrote| wrote + self.through);
         let unsent = cause.with_outcome(Outcome::NotSent);
         let perhaps = cause.with_outcome(Outcome::MayHaveExecuted);
         for entry in self.in_flight.drain(..) {

@@ -1,7 +1,7 @@
 //! A lane: one socket that many callers share.
 //!
 //! `slot` is one caller's place, `machine` the bookkeeping without I/O, `backlog` who waits for room, `task` the lane's one task, `driver` what
-//! that task does with the socket and the timer, `tenancy` how the lane makes room, `set` the lanes of one runtime.
+//! that task does with the socket and the timer, `shortcut` what a caller who is alone does instead, `pace` how batches go, `tenancy` how the lane makes room, `set` the lanes of one runtime.
 
 mod backlog;
 mod driver;
@@ -9,7 +9,9 @@ mod handle;
 mod machine;
 #[cfg(test)]
 mod model;
+mod pace;
 mod set;
+mod shortcut;
 mod slot;
 mod task;
 mod tenancy;
@@ -19,5 +21,5 @@ mod tests;
 pub(crate) use handle::{Lane, Use};
 pub(crate) use machine::Window;
 pub(crate) use set::Sets;
-pub(crate) use slot::Answer;
+pub(crate) use slot::{Answer, Spare};
 pub(crate) use task::launch;

@@ -1,12 +1,12 @@
 //! The bookkeeping under random use, against the one rule it exists for.
 
-use std::future::Future;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use redis::Value;
 
 use super::machine::{Filled, Machine, Window};
-use super::slot::{Answer, Slot};
+use super::slot::{Answer, Spare};
 use crate::command::Payload;
 use crate::error::Kind;
 
@@ -26,14 +26,14 @@ fn whatever_happens_to_callers_replies_keep_to_their_own() {
     let mut machine = Machine::new(Window { commands: 8, bytes: 400 }, start);
     machine.open(start);
     let (mut waiting, mut output, mut on_the_wire) = (Vec::new(), Vec::new(), Vec::new());
-    let mut answered = 0;
+    let (mut answered, mut spare) = (0, Spare::default());
     for step in 0..200_000u64 {
         let now = start + Duration::from_micros(step);
         match next(10) {
             0..=4 => {
                 let mut cmd = redis::cmd("ECHO");
                 cmd.arg(step);
-                let (slot, reply) = Slot::new();
+                let (slot, reply) = spare.slot(Waker::noop());
                 let deadline = now + Duration::from_micros(next(200));
                 machine.submit(Payload::One(&cmd), Some(slot), Some(deadline), now).unwrap();
                 waiting.push((step, reply));
@@ -65,8 +65,8 @@ fn whatever_happens_to_callers_replies_keep_to_their_own() {
             _ => drop(waiting.swap_remove(next(waiting.len() as u64) as usize)),
         }
         waiting.retain_mut(|(payload, reply)| {
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            match std::pin::Pin::new(reply).poll(&mut cx) {
+            let mut cx = std::task::Context::from_waker(Waker::noop());
+            match reply.poll(&mut cx, &mut spare) {
                 std::task::Poll::Pending => true,
                 std::task::Poll::Ready(Ok(answer)) => {
                     assert_eq!(text(answer), payload.to_string(), "seed {seed}");

@@ -120,12 +120,12 @@ async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Conn
 /// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
 pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Connection) -> Option<Lease> {
     let socket = connection.held.socket();
-    lane.install(connection.held, connection.greeting, Instant::now());
+    lane.install(connection.held, connection.greeting, context.config.socket_timeout, Instant::now());
     let mut driver = Driver::new(lane, context, connection.io, socket);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);
     // A peer that hangs up on a connection it never answered, while it owes an answer, is no server at all.
-    let useless = driver.replies == 0 && lane.in_flight() > 0;
+    let useless = !lane.was_answered() && lane.in_flight() > 0;
     let (error, farewell, silent) = match end {
         End::Outside => return None,
         End::Drained => {

@@ -45,6 +45,7 @@ impl Tenant for Lane {
             && !state.checked_out;
         if idle {
             state.machine.end(&retired(), None, &mut Filled::new());
+            state.shortcut = None;
             wake(state);
             self.leave(Farewell::Finish);
         }

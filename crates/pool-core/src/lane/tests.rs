@@ -1,6 +1,8 @@
 //! The lane on a stream in memory: the test is the server, and decides byte by byte.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -9,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::handle::{Lane, Use};
 use super::machine::Window;
-use super::slot::{Answer, Reply};
+use super::slot::{Answer, Reply, Spare};
 use super::task::serve;
 use crate::breaker::Lease;
 use crate::budget::{Held, Tenant};
@@ -20,6 +22,15 @@ use crate::error::{Error, Kind, Outcome};
 use crate::pool::Context;
 
 const LONG: Duration = Duration::from_secs(20);
+
+/// For tests, which submit first and wait later.
+impl Future for Reply {
+    type Output = Result<Answer, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        Self::poll(&mut self, cx, &mut Spare::default())
+    }
+}
 
 struct Bench {
     lane: Arc<Lane>,
@@ -44,6 +55,10 @@ fn bench(config: PoolConfig, pipe: usize) -> Bench {
     Bench { lane, context, peer, _driver: driver }
 }
 
+fn submit(lane: &Lane, payload: Payload<'_>, deadline: Instant) -> Result<Reply, Error> {
+    lane.submit(payload, Some(deadline), Instant::now(), Waker::noop(), &mut Spare::default())
+}
+
 impl Bench {
     fn echo(&self, payload: &str) -> Reply {
         self.echo_within(payload, LONG)
@@ -53,7 +68,7 @@ impl Bench {
         let now = Instant::now();
         let mut cmd = redis::cmd("ECHO");
         cmd.arg(payload);
-        self.lane.submit(Payload::One(&cmd), Some(now + limit), now).expect("the lane takes it")
+        submit(&self.lane, Payload::One(&cmd), now + limit).expect("the lane takes it")
     }
 
     /// Reads until the peer has seen `count` whole ECHO commands; returns their payloads and how many reads it
@@ -230,7 +245,7 @@ async fn a_draining_lane_finishes_what_is_in_flight_and_takes_no_more() {
     bench.requests(1).await;
     bench.lane.drain();
     let now = Instant::now();
-    let refused = bench.lane.submit(Payload::One(&redis::cmd("PING")), None, now).unwrap_err();
+    let refused = submit(&bench.lane, Payload::One(&redis::cmd("PING")), now + LONG).unwrap_err();
     assert_eq!(refused.kind(), Kind::Moved);
     bench.send(bulk("last")).await;
     assert_eq!(text(reply.await), "last");
@@ -242,7 +257,7 @@ async fn a_draining_lane_finishes_what_is_in_flight_and_takes_no_more() {
 async fn outcome_of_a_batch_cut_short(pipeline: &redis::Pipeline) -> Outcome {
     let mut bench = bench(PoolConfig::default(), 64);
     let now = Instant::now();
-    let reply = bench.lane.submit(Payload::Batch(pipeline), Some(now + LONG), now).unwrap();
+    let reply = submit(&bench.lane, Payload::Batch(pipeline), now + LONG).unwrap();
     let mut arrived = [0; 40];
     bench.peer.read_exact(&mut arrived).await.unwrap();
     drop(bench.peer);
@@ -323,8 +338,8 @@ async fn limits_are_kept_while_the_peer_has_ever_more_to_be_read() {
     let left = Arc::new(std::sync::atomic::AtomicUsize::new(10_000_000));
     let now = Instant::now();
     let echo = redis::cmd("ECHO");
-    let _long = lane.submit(Payload::One(&echo), Some(now + LONG), now).unwrap();
-    let short = lane.submit(Payload::One(&echo), Some(now + Duration::from_millis(20)), now).unwrap();
+    let _long = submit(&lane, Payload::One(&echo), now + LONG).unwrap();
+    let short = submit(&lane, Payload::One(&echo), now + Duration::from_millis(20)).unwrap();
     let held = Held::new(context.budget.clone(), context.budget.try_acquire().expect("a fresh budget"));
     let io = Box::new(Flood { left: left.clone(), begun: false });
     let connection = Connection { io, held, greeting: Greeting::default() };

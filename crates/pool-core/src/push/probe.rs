@@ -10,7 +10,6 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redis::Value;
-use tokio::runtime::Handle;
 
 use super::topics::{Kind, Topic};
 use crate::command::Payload;
@@ -116,11 +115,11 @@ enum Taken {
 }
 
 async fn publish(home: Weak<Shared>, topic: Topic, limit: Duration) -> Taken {
-    let (Some(shared), Ok(handle)) = (home.upgrade(), Handle::try_current()) else { return Taken::NotNow };
+    let Some(shared) = home.upgrade() else { return Taken::NotNow };
     let mut cmd = redis::cmd("PUBLISH");
     cmd.arg(&*topic.name).arg("?");
     let mut conn = Conn::new(shared);
-    let answered = conn.call_within(&handle, Payload::One(&cmd), limit).await;
+    let answered = conn.call_within(Payload::One(&cmd), limit).await;
     match answered {
         Ok(Answer::One(Value::Int(_))) => Taken::Yes,
         Ok(Answer::One(Value::ServerError(error))) if error.code() == "NOPERM" => Taken::Never,
