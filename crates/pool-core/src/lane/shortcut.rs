@@ -14,7 +14,7 @@ use super::handle::State;
 use crate::transport::Socket;
 
 /// A pause in which a server may have closed the connection; shorter ones are not worth a look.
-pub(super) const IDLE: Duration = Duration::from_micros(200);
+pub(super) const IDLE: Duration = Duration::from_micros(20);
 
 pub(super) struct Shortcut {
     socket: Arc<dyn Socket>,
