@@ -18,6 +18,10 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
+// With the feature `__bench`, which is no part of the API.
+#[cfg(feature = "__bench")]
+#[doc(hidden)]
+pub mod bench;
 mod breaker;
 mod budget;
 pub mod clock;

@@ -1,12 +1,14 @@
 //! Nobody who stands still keeps a place in the budget from others, and where there is none nobody waits for it.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::{Outcome, Pool};
 use cenote_testkit::{Proxy, Server, Watchdog, eventually, within};
 use redis::AsyncCommands;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -88,4 +90,42 @@ async fn without_a_place_for_an_exclusive_connection_the_configuration_is_at_fau
     }
     assert!(began.elapsed() < Duration::from_secs(1), "nobody waited for a place that cannot be");
     let () = pool.conn().set("k", 1).await.unwrap();
+}
+
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[tokio::test]
+async fn one_task_keeps_the_time_of_all_who_wait_for_an_exclusive_connection() {
+    let server = Server::start();
+    let limit = Duration::from_millis(300);
+    let pool = Pool::builder().url(server.url()).max_connections(2).socket_timeout(limit).build().unwrap();
+    let _held = pool.dedicated().await.unwrap();
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let (before, began) = (tasks(), Instant::now());
+    let mut waiting: Vec<_> = (0..100).map(|_| Box::pin(pool.dedicated())).collect();
+    assert!(waiting.iter_mut().all(|wait| poll_once(wait).is_pending()));
+    assert_eq!(tasks() - before, 1);
+    for wait in waiting {
+        let error = within(SOON, wait).await.err().expect("nobody gives the connection back");
+        assert!(error.is_timeout() && error.to_string().contains("waited 0.3"), "{error}");
+    }
+    assert!(began.elapsed() >= limit);
+    cenote_testkit::eventually_async(SOON, "the task is over", || async { tasks() == before }).await;
+}
+
+#[test]
+fn whoever_waits_outside_of_a_runtime_that_ends_is_told_so() {
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).max_connections(2).build().unwrap();
+    let runtime = multi();
+    let _held = runtime.block_on(pool.dedicated()).unwrap();
+    let mut wait = Box::pin(pool.dedicated());
+    let entered = runtime.enter();
+    assert!(poll_once(&mut wait).is_pending());
+    drop(entered);
+    drop(runtime);
+    let Poll::Ready(Err(error)) = poll_once(&mut wait) else { panic!("nobody keeps its time any more") };
+    assert!(error.to_string().contains("runtime of this call has ended"), "{error}");
 }

@@ -115,7 +115,7 @@ impl DegradableConn {
         loop {
             let mut failure = None;
             if !self.shared.journal.is_local() {
-                match self.conn.call_within(payload, self.limit()).await {
+                match self.conn.within(self.limit()).call(payload).await {
                     Ok(replies) => {
                         self.shared.context.seen.by_redis.fetch_add(1, Ordering::Relaxed);
                         let pending = self.overtaken(payload);

@@ -269,7 +269,7 @@ async fn remove_chunk(
     for key in keys {
         pipeline.cmd(name).arg(key);
     }
-    let replies = match conn.call_within(Payload::Batch(&pipeline), limit).await {
+    let replies = match conn.within(limit).call(Payload::Batch(&pipeline)).await {
         Ok(Replies::Many(replies)) => replies,
         Ok(Replies::One(reply)) => vec![reply],
         Err(failure) => {

@@ -188,7 +188,8 @@ impl<'a> Driver<'a> {
         if matches!(state.machine.phase(), Phase::Ended(_)) {
             return Next::End(End::Outside);
         }
-        if !self.gathered && !(state.pace.is_single() && state.machine.in_flight() == 1) {
+        let alone = state.pace.is_single() && state.machine.in_flight() == 1;
+        if !alone && !self.gathered {
             self.gathered = true;
             cx.waker().wake_by_ref();
             return Next::Yield;

@@ -127,7 +127,7 @@ impl Lane {
     }
 
     /// Takes a call whose reply wakes `waker`.
-    pub(super) fn submit(
+    pub(crate) fn submit(
         &self,
         payload: Payload<'_>,
         deadline: Option<Instant>,

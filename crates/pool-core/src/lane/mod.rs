@@ -12,6 +12,8 @@ mod model;
 mod pace;
 mod set;
 mod shortcut;
+#[cfg(test)]
+mod shortcut_tests;
 mod slot;
 mod task;
 mod tenancy;
@@ -21,5 +23,5 @@ mod tests;
 pub(crate) use handle::{Lane, Use};
 pub(crate) use machine::Window;
 pub(crate) use set::Sets;
-pub(crate) use slot::{Answer, Spare};
+pub(crate) use slot::{Answer, Reply, Spare};
 pub(crate) use task::launch;

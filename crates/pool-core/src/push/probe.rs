@@ -119,7 +119,7 @@ async fn publish(home: Weak<Shared>, topic: Topic, limit: Duration) -> Taken {
     let mut cmd = redis::cmd("PUBLISH");
     cmd.arg(&*topic.name).arg("?");
     let mut conn = Conn::new(shared);
-    let answered = conn.call_within(Payload::One(&cmd), limit).await;
+    let answered = conn.within(limit).call(Payload::One(&cmd)).await;
     match answered {
         Ok(Answer::One(Value::Int(_))) => Taken::Yes,
         Ok(Answer::One(Value::ServerError(error))) if error.code() == "NOPERM" => Taken::Never,

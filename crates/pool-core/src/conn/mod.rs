@@ -1,8 +1,12 @@
 //! The strict connection: Redis answers, or the call fails and says what became of it.
 
+mod call;
+
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
@@ -11,11 +15,14 @@ use tokio::task;
 
 use crate::answer;
 use crate::command::{self, Payload};
-use crate::error::{Error, Kind, Outcome};
-use crate::lane::{Answer, Lane, Spare};
+use crate::error::{Error, Kind};
+use crate::lane::{Answer, Lane, Reply, Spare};
 use crate::pool::{Shared, current_runtime};
 use crate::push::execute_with_pubsub;
 use crate::timer;
+
+use call::Call;
+pub(crate) use call::Failure;
 
 /// A handle for commands over the pool's shared connections. Cheap to make and to clone.
 ///
@@ -44,12 +51,6 @@ pub struct Conn {
     spare: Spare,
 }
 
-/// A call that failed, and the lane it was last on.
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    pub(crate) lane: Option<Arc<Lane>>,
-}
-
 impl Conn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
@@ -67,71 +68,21 @@ impl Conn {
         self
     }
 
-    async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
-        if self.shared.embedded {
-            return self.execute_locally(payload);
-        }
-        for cmd in payload.commands() {
-            command::check_shared(cmd)?;
-        }
-        self.call_within(payload, self.timeout).await.map_err(|failure| failure.error)
+    /// As [`with_timeout`](Self::with_timeout), from the next call on.
+    pub(crate) fn within(&mut self, limit: Duration) -> &mut Self {
+        self.timeout = limit;
+        self
     }
 
-    /// One call under `limit`, retries included.
-    pub(crate) async fn call_within(
-        &mut self,
-        payload: Payload<'_>,
-        limit: Duration,
-    ) -> Result<Answer, Failure> {
-        let mut now = Instant::now();
-        let deadline = now + limit;
-        let mut retries = self.shared.context.config.max_retries;
-        // Once an attempt may have been executed, no later one takes that back.
-        let mut outcome = Outcome::NotSent;
-        loop {
-            let error = match self.attempt(payload, deadline, now).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let lane = self.lane.take();
-            if error.outcome() == Outcome::MayHaveExecuted {
-                outcome = Outcome::MayHaveExecuted;
-            }
-            let failed = |error: Error| {
-                let outcome = if error.outcome() == Outcome::NotSent { outcome } else { error.outcome() };
-                Err(Failure { error: error.with_outcome(outcome), lane })
-            };
-            now = Instant::now();
-            match error.kind() {
-                Kind::Timeout => return failed(answer::timed_out(payload, limit, &error)),
-                Kind::Moved if now < deadline => continue,
-                Kind::Moved => return failed(answer::timed_out(payload, limit, &error)),
-                // Another attempt in this runtime would end in the same way.
-                Kind::Closed | Kind::Runtime | Kind::Config => return failed(error),
-                _ => {}
-            }
-            let harmless = error.outcome() == Outcome::NotSent
-                || (error.outcome() == Outcome::MayHaveExecuted && payload.merely_reads());
-            if !harmless || retries == 0 || now >= deadline {
-                return failed(error);
-            }
-            retries -= 1;
-            // The breaker's word is final: it knows of the outage what this call would find out again.
-            if let Err(refusal) = current_runtime().and_then(|handle| self.shared.admit(&handle)) {
-                return failed(if error.kind() == Kind::Away { error } else { refusal });
-            }
-        }
+    /// One call, retries included, with no look at what it is.
+    pub(crate) fn call<'a>(&'a mut self, payload: Payload<'a>) -> Call<'a> {
+        Call::new(self, payload)
     }
 
-    async fn attempt(
-        &mut self,
-        payload: Payload<'_>,
-        deadline: Instant,
-        now: Instant,
-    ) -> Result<Answer, Error> {
+    fn submit(&mut self, payload: Payload<'_>, now: Instant, waker: &Waker) -> Result<Reply, Error> {
         self.choose_lane()?;
         let Some(lane) = &self.lane else { return Err(Error::closed()) };
-        lane.call(payload, Some(deadline), now, &mut self.spare).await
+        lane.submit(payload, Some(now + self.timeout), now, waker, &mut self.spare)
     }
 
     /// Sets `lane` to one that may be used here and now.
@@ -155,10 +106,6 @@ impl Conn {
 
     /// Sends a command without waiting for its reply.
     fn send_only(&mut self, cmd: &Cmd) -> Result<(), Error> {
-        if self.shared.embedded {
-            return self.execute_locally(Payload::One(cmd)).map(drop);
-        }
-        command::check_shared(cmd)?;
         let now = Instant::now();
         let deadline = Some(now + self.timeout);
         loop {
@@ -185,12 +132,20 @@ impl Conn {
 
 impl ConnectionLike for Conn {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            if cmd.is_no_response() {
-                return Ok(self.send_only(cmd).map(|()| Value::Nil)?);
-            }
-            answer::one(self.call(Payload::One(cmd)).await)
-        })
+        let payload = Payload::One(cmd);
+        if self.shared.embedded {
+            return Box::pin(async move {
+                let value = answer::one(self.execute_locally(payload))?;
+                Ok(if cmd.is_no_response() { Value::Nil } else { value })
+            });
+        }
+        if let Err(refusal) = command::check_shared(cmd) {
+            return Box::pin(ready(Err(refusal.into())));
+        }
+        if cmd.is_no_response() {
+            return Box::pin(async move { Ok(self.send_only(cmd).map(|()| Value::Nil)?) });
+        }
+        Box::pin(call::One(self.call(payload)))
     }
 
     fn req_packed_commands<'a>(
@@ -199,11 +154,17 @@ impl ConnectionLike for Conn {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
+        let payload = Payload::Batch(pipeline);
         Box::pin(async move {
             if answer::is_nothing(pipeline) {
                 return Ok(Vec::new());
             }
-            answer::many(self.call(Payload::Batch(pipeline)).await, pipeline, offset, count)
+            if self.shared.embedded {
+                return answer::many(self.execute_locally(payload), pipeline, offset, count);
+            }
+            payload.commands().try_for_each(command::check_shared)?;
+            let result = self.call(payload).await.map_err(|failure| failure.error);
+            answer::many(result, pipeline, offset, count)
         })
     }
 
