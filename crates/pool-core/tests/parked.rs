@@ -43,3 +43,22 @@ fn every_handle_moves_between_runtimes_that_take_turns() {
         assert_eq!(n, turn);
     }
 }
+
+#[test]
+fn every_handle_moves_between_tasks_of_runtimes_that_take_turns() {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    let runtimes = [single(), single(), single()];
+    let mut conn = pool.conn();
+    for (turn, runtime) in (1..).zip(runtimes.iter().cycle().take(12)) {
+        let task = runtime.spawn(async move {
+            for step in 1..=2 {
+                let n: i64 = within(SOON, conn.incr("n", 1)).await.unwrap();
+                assert_eq!(n, (turn - 1) * 2 + step);
+            }
+            conn
+        });
+        conn = runtime.block_on(task).unwrap();
+    }
+}
