@@ -1,5 +1,6 @@
 //! The project's tasks: `cargo xtask` lists them.
 
+mod bench;
 mod command;
 mod demo;
 mod install;
@@ -32,6 +33,12 @@ const TASKS: &[Task] = &[
         flags: "[--long]",
         about: "run every test, in every combination of features that matters; --long adds outages of 10 and 60 s",
         run: test::run,
+    },
+    Task {
+        name: "bench",
+        flags: "[pool|dedicated|lru|micro|all] [--quick] [--json FILE] [--write-docs]",
+        about: "measure Cenote beside its peers, or (micro) its parts; --write-docs puts tables and charts into docs/bench",
+        run: bench::run,
     },
     Task { name: "lint", flags: "", about: "formatting, clippy, documentation, tidy", run: lint::run },
     Task { name: "tidy", flags: "", about: "the project's own rules", run: tidy::run },
@@ -81,7 +88,9 @@ impl fmt::Display for Usage {
         write!(f, "Usage: cargo xtask COMMAND\n\nCommands:")?;
         for task in TASKS {
             let call = format!("{} {}", task.name, task.flags);
-            write!(f, "\n  {call:<18} {}", task.about)?;
+            // What follows a long call has a line of its own.
+            let gap = if call.len() > 18 { format!("\n{:21}", "") } else { " ".to_owned() };
+            write!(f, "\n  {call:<18}{gap}{}", task.about)?;
         }
         write!(f, "\n  {:<18} print this", "help")
     }

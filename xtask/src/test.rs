@@ -44,6 +44,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         stages.run("timed tests", || with_length(timed).run());
     }
     stages.run("documentation tests", || cargo_test(&packages).arg("--doc").run());
+    stages.run("benches", || others(&packages).iter().try_for_each(Command::run));
     stages.run("features", || feature_checks(&packages).iter().try_for_each(Command::run));
     for (name, flags) in REDIS_FEATURES {
         stages.run(name, || match packages.iter().find(|package| package.name == CORE) {
@@ -68,6 +69,13 @@ fn untimed(packages: &[Package]) -> Command {
 fn timed(packages: &[Package]) -> Option<Command> {
     let targets = test_flags(packages.iter().filter(|package| package.is_default), true);
     (!targets.is_empty()).then(|| cargo_test(packages).args(targets).args(["--", "--test-threads=1"]))
+}
+
+/// The tests of what plain `cargo` commands leave out, a package at a time and without features of the others: they
+/// bring much with them.
+fn others(packages: &[Package]) -> Vec<Command> {
+    let extra = packages.iter().filter(|package| !package.is_default);
+    extra.map(|package| Command::line("cargo test --no-fail-fast -p").arg(&package.name)).collect()
 }
 
 /// `--test NAME` for each integration test, without repeats.
@@ -135,6 +143,14 @@ mod tests {
              -- --test-threads=1"
         );
         assert!(timed(&packages[1..2]).is_none());
+    }
+
+    #[test]
+    fn the_tests_of_the_benches_run_by_themselves() {
+        let commands: Vec<_> = others(&packages()).iter().map(ToString::to_string).collect();
+        assert_eq!(commands, ["cargo test --no-fail-fast -p benches"]);
+        let real = others(&workspace::packages().unwrap());
+        assert!(real.iter().any(|command| command.to_string().ends_with(" cenote-benches")));
     }
 
     #[test]

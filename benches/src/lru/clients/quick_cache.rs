@@ -1,0 +1,29 @@
+//! `quick_cache`'s cache for threads. It clones what it returns, so values are in an `Arc`, as its documentation asks.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache as Inner;
+
+use super::{Cache, Key, look};
+
+pub(crate) struct QuickCache(Inner<Box<[u8]>, Arc<[u8]>>);
+
+impl Cache for QuickCache {
+    const NAME: &'static str = "quick_cache";
+
+    fn with_capacity(entries: usize) -> Self {
+        Self(Inner::new(entries))
+    }
+
+    fn get(&self, key: &Key) -> Option<u64> {
+        self.0.get(&key[..]).map(|value| look(&value))
+    }
+
+    fn insert(&self, key: &Key, value: &[u8]) {
+        self.0.insert(key[..].into(), value.into());
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
