@@ -3,9 +3,10 @@
 //! A hundred at a time, into buffers that are used again, as on a busy connection. Decoding includes giving the
 //! values back to the allocator.
 
-use cenote::redis::{Cmd, Pipeline, Value, cmd, pipe};
+use cenote::redis::{Cmd, Pipeline, cmd, parse_redis_value, pipe};
 use cenote_pool_core::bench;
-use criterion::{Criterion, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 
 const BATCH: usize = 100;
 
@@ -14,7 +15,6 @@ fn main() {
     decode_whole(&mut criterion);
     decode_split(&mut criterion);
     encode(&mut criterion);
-    encode_batches(&mut criterion);
     criterion.final_summary();
 }
 
@@ -37,7 +37,7 @@ fn decode(criterion: &mut Criterion, name: &str, cut: impl Fn(&[u8], usize) -> V
     for (shape, reply) in replies() {
         let batch = reply.repeat(BATCH);
         let pieces = cut(&batch, reply.len());
-        let (mut decoder, mut values) = (bench::Decoder::new(), Vec::new());
+        let (mut decoder, mut values) = (bench::Decoder::default(), Vec::new());
         group.bench_function(shape, |bencher| {
             bencher.iter(|| {
                 values.clear();
@@ -47,8 +47,9 @@ fn decode(criterion: &mut Criterion, name: &str, cut: impl Fn(&[u8], usize) -> V
                 values.len()
             });
         });
-        // Empty if a filter left this one out.
-        assert!(values.is_empty() || values == vec![redis_reads(&reply); BATCH], "{shape}: {values:?}");
+        // Nothing, if a filter left it out.
+        let expected = vec![parse_redis_value(&reply).unwrap(); BATCH];
+        assert!(values.is_empty() || values == expected, "{shape} is decoded wrongly");
     }
 }
 
@@ -67,51 +68,33 @@ fn replies() -> [(&'static str, Vec<u8>); 8] {
     ]
 }
 
-fn redis_reads(reply: &[u8]) -> Value {
-    cenote::redis::parse_redis_value(reply).unwrap()
-}
-
-/// Each command by itself.
 fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
-    group.throughput(Throughput::Elements(BATCH as u64));
     for (name, cmd) in commands() {
-        let mut out = Vec::new();
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                out.clear();
-                for _ in 0..BATCH {
-                    bench::encode(&cmd, &mut out);
-                }
-                out.len()
-            });
-        });
+        let expected = cmd.get_packed_command().repeat(BATCH);
+        write(&mut group, name, &expected, |out| (0..BATCH).for_each(|_| bench::encode(&cmd, out)));
+    }
+    for (name, batch) in [("pipeline of GET", gets(pipe())), ("transaction of GET", gets(atomic()))] {
+        write(&mut group, name, &batch.get_packed_pipeline(), |out| bench::encode_batch(&batch, out));
     }
 }
 
-/// Those of one call.
-fn encode_batches(criterion: &mut Criterion) {
-    let mut pipeline = Pipeline::with_capacity(BATCH);
-    for key in keys(BATCH) {
-        pipeline.get(key);
-    }
-    let mut transaction = pipe();
-    transaction.atomic();
-    for key in keys(BATCH) {
-        transaction.get(key);
-    }
-    let mut group = criterion.benchmark_group("encode a batch");
+fn write(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    expected: &[u8],
+    encode: impl Fn(&mut Vec<u8>),
+) {
+    let mut out = Vec::new();
     group.throughput(Throughput::Elements(BATCH as u64));
-    for (name, batch) in [("pipeline of GET", pipeline), ("transaction of GET", transaction)] {
-        let mut out = Vec::new();
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                out.clear();
-                bench::encode_batch(&batch, &mut out);
-                out.len()
-            });
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| {
+            out.clear();
+            encode(&mut out);
+            out.len()
         });
-    }
+    });
+    assert!(out.is_empty() || out == expected, "{name} is encoded wrongly");
 }
 
 /// The commands that get such replies, or send such values.
@@ -126,6 +109,20 @@ fn commands() -> [(&'static str, Cmd); 6] {
         ("MGET of 10", Cmd::mget(keys(10).collect::<Vec<_>>())),
         ("HSET of 10", Cmd::hset_multiple("user:12345", &fields)),
     ]
+}
+
+fn atomic() -> Pipeline {
+    let mut transaction = pipe();
+    transaction.atomic();
+    transaction
+}
+
+/// One call of many commands.
+fn gets(mut batch: Pipeline) -> Pipeline {
+    for key in keys(BATCH) {
+        batch.get(key);
+    }
+    batch
 }
 
 fn keys(count: usize) -> impl Iterator<Item = String> {

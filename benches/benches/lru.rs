@@ -4,7 +4,8 @@
 
 use cenote::redis::Cmd;
 use cenote::{Fallback, FallbackLru};
-use criterion::{Criterion, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput};
 
 const ENTRIES: usize = 10_000;
 const VALUE: [u8; 100] = [b'x'; 100];
@@ -21,79 +22,66 @@ fn main() {
 
 fn get(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("LRU get");
-    group.throughput(Throughput::Elements(1));
-    let (store, mut present, mut absent) = (full(), Keys::present(), Keys::absent());
-    group.bench_function("hit, looked at in place", |bencher| {
-        bencher.iter(|| store.get_with(present.next(), |value| value[0]).unwrap());
+    let store = full();
+    round(&mut group, "hit, looked at in place", &present(), |key| {
+        store.get_with(key, |value| value[0]).unwrap()
     });
-    group.bench_function("hit, copied", |bencher| {
-        bencher.iter(|| store.get(present.next()).unwrap());
-    });
-    group.bench_function("miss", |bencher| {
-        bencher.iter(|| assert!(store.get(absent.next()).is_none()));
-    });
+    round(&mut group, "hit, copied", &present(), |key| store.get(key).unwrap());
+    round(&mut group, "miss", &absent(), |key| assert!(store.get(key).is_none()));
 }
 
 fn insert(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("LRU insert");
-    group.throughput(Throughput::Elements(1));
-    let (store, mut present, mut absent) = (full(), Keys::present(), Keys::absent());
-    group.bench_function("over another value", |bencher| {
-        bencher.iter(|| store.insert(present.next(), VALUE, None));
-    });
-    group.bench_function("in place of the least recently used", |bencher| {
-        bencher.iter(|| store.insert(absent.next(), VALUE, None));
-    });
+    let store = full();
+    round(&mut group, "over another value", &present(), |key| store.insert(key, VALUE, None));
+    round(&mut group, "in place of the least recently used", &absent(), |key| store.insert(key, VALUE, None));
     assert_eq!(store.entries(), ENTRIES);
 }
 
-/// As a pool reaches the store; the commands are there already.
+/// As a pool reaches the store. The commands are there already.
 fn commands(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("LRU by command");
-    group.throughput(Throughput::Elements(1));
     let store = full();
-    for (name, command) in [("GET", Cmd::get as fn(Key) -> Cmd), ("SET", |key| Cmd::set(key, &VALUE[..]))] {
-        let commands: Vec<_> = Keys::present().0.into_iter().map(command).collect();
-        let mut commands = commands.iter().cycle();
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| store.execute(commands.next().as_slice(), false).unwrap());
-        });
+    let gets: Vec<_> = present().iter().map(Cmd::get).collect();
+    let sets: Vec<_> = present().iter().map(|key| Cmd::set(key, &VALUE[..])).collect();
+    for (name, commands) in [("GET", gets), ("SET", sets)] {
+        round(&mut group, name, &commands, |command| store.execute(&[command], false).unwrap());
     }
+}
+
+/// Measures one call, with each of `items` in turn, over and over.
+fn round<T, R>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    items: &[T],
+    mut call: impl FnMut(&T) -> R,
+) {
+    let mut items = items.iter().cycle();
+    group.throughput(Throughput::Elements(1));
+    group.bench_function(name, |bencher| bencher.iter(|| call(items.next().unwrap())));
 }
 
 fn full() -> FallbackLru {
     let store = FallbackLru::builder().capacity(ENTRIES).build().unwrap();
-    for key in Keys::present().0 {
+    for key in present() {
         store.insert(key, VALUE, None).unwrap();
     }
     store
 }
 
-/// Keys to go round and round, and where we are.
-struct Keys(Vec<Key>, usize);
+/// All the keys of a full store, in no order that it could profit from.
+fn present() -> Vec<Key> {
+    let mut keys = keys(0, ENTRIES);
+    fastrand::Rng::with_seed(42).shuffle(&mut keys);
+    keys
+}
 
-impl Keys {
-    /// All that a full store has, in no order that it could profit from.
-    fn present() -> Self {
-        let mut keys = Self::numbered(0);
-        fastrand::Rng::with_seed(42).shuffle(&mut keys.0);
-        keys
-    }
+/// More than there is room for: when it is one's turn again it has been forgotten.
+fn absent() -> Vec<Key> {
+    keys(ENTRIES, 2 * ENTRIES)
+}
 
-    /// As many as a store has room for and more, so that it has forgotten each when it comes again.
-    fn absent() -> Self {
-        let mut keys = Self::numbered(ENTRIES);
-        keys.0.extend(Self::numbered(2 * ENTRIES).0);
-        keys
-    }
-
-    fn numbered(first: usize) -> Self {
-        let key = |number| format!("user:{number:06}").into_bytes().try_into().unwrap();
-        Self((first..first + ENTRIES).map(key).collect(), 0)
-    }
-
-    fn next(&mut self) -> Key {
-        self.1 = (self.1 + 1) % self.0.len();
-        self.0[self.1]
-    }
+fn keys(first: usize, count: usize) -> Vec<Key> {
+    let key = |number| format!("user:{number:06}").into_bytes().try_into().unwrap();
+    (first..first + count).map(key).collect()
 }

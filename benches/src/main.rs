@@ -5,6 +5,7 @@ mod clients;
 mod contender;
 mod contest;
 mod gauge;
+mod lru;
 mod measure;
 mod memory;
 mod options;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().skip(1).collect();
     let result = match arguments.split_first() {
         Some((first, rest)) if first == memory::ALONE => alone(rest),
+        Some((first, rest)) if first == lru::ALONE => lru::run_alone(rest),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => {
             print!("{HELP}");
             Ok(())
@@ -81,6 +83,6 @@ fn run(options: &Options) -> Result<()> {
 fn measure(family: Family, options: &Options) -> Result<Findings> {
     match family {
         Family::Pool | Family::Dedicated => Runtime::new()?.block_on(session::run(family, options)),
-        Family::Lru => anyhow::bail!("lru is not measured yet"),
+        Family::Lru => Ok(Findings { rows: lru::run(options.quick)?, ..Findings::default() }),
     }
 }

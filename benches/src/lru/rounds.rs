@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::clients::Cache;
 use super::trace::Key;
 use crate::measure::latency::{median, spread};
-use crate::report::row::Row;
+use crate::report::Row;
 
 const VALUE: [u8; 100] = [7; 100];
 
@@ -44,13 +44,14 @@ impl<C: Cache> Contender for C {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
         });
         let ops: usize = traces.iter().map(Vec::len).sum();
-        let start = times.iter().map(|(start, ..)| *start).min().unwrap();
-        let end = times.iter().map(|(_, end, _)| *end).max().unwrap();
+        let start = times.iter().map(|(start, ..)| *start).min();
+        let end = times.iter().map(|(_, end, _)| *end).max();
+        let took = end.zip(start).map_or(f64::INFINITY, |(end, start)| (end - start).as_secs_f64());
         let hits: usize = times.iter().map(|(.., hits)| hits).sum();
-        Round { ops_per_s: ops as f64 / (end - start).as_secs_f64(), hit_ratio: hits as f64 / ops as f64 }
+        Round { ops_per_s: ops as f64 / took, hit_ratio: hits as f64 / ops as f64 }
     }
 }
 
@@ -82,10 +83,18 @@ pub(crate) fn compete(
             results[index].push(contenders[index].round(traces));
         }
     }
-    let row = |(contender, rounds): (&Box<dyn Contender>, &Vec<Round>)| Row {
+    contenders
+        .iter()
+        .zip(&results)
+        .map(|(contender, results)| row(bench, contender.name(), traces.len(), results))
+        .collect()
+}
+
+pub(crate) fn row(bench: &'static str, client: &'static str, threads: usize, rounds: &[Round]) -> Row {
+    Row {
         bench,
-        client: contender.name(),
-        tasks: traces.len(),
+        client,
+        tasks: threads,
         ops_per_s: median(rounds.iter().map(|round| round.ops_per_s)),
         p50_us: None,
         p99_us: None,
@@ -95,6 +104,5 @@ pub(crate) fn compete(
         hit_ratio: Some(median(rounds.iter().map(|round| round.hit_ratio))),
         rounds: rounds.len(),
         spread: spread(rounds.iter().map(|round| round.ops_per_s)),
-    };
-    contenders.iter().zip(&results).map(row).collect()
+    }
 }

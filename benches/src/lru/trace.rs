@@ -39,7 +39,9 @@ impl Pattern {
             Self::Scan => {
                 let mut ids = zipf(len, &mut random);
                 let scanned = ids.iter_mut().skip(1).step_by(2);
-                scanned.zip(round(2 * CAPACITY, 0)).for_each(|(id, scan)| *id = (10 + 2 * stream) * CAPACITY + scan);
+                scanned
+                    .zip(round(2 * CAPACITY, 0))
+                    .for_each(|(id, scan)| *id = (10 + 2 * stream) * CAPACITY + scan);
                 ids
             }
         };

@@ -24,11 +24,16 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 /// The most memory this process ever had resident, in MB. Linux only: elsewhere the figure is inherited from
 /// whoever started it.
 pub(crate) fn peak_rss_mb() -> Option<f64> {
-    peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
+    megabytes("VmHWM:", &std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-fn peak_of(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// What it has resident now, in MB. Linux only.
+pub(crate) fn rss_mb() -> Option<f64> {
+    megabytes("VmRSS:", &std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn megabytes(name: &str, status: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
 }
@@ -40,8 +45,9 @@ mod tests {
     #[test]
     fn the_peak_is_read_in_kib_and_given_in_mb() {
         let status = "Name:\tbench\nVmPeak:\t  999999 kB\nVmHWM:\t   12500 kB\nVmRSS:\t   11000 kB\n";
-        assert_eq!(peak_of(status), Some(12.8));
-        assert_eq!(peak_of("Name:\tbench\n"), None);
+        assert_eq!(megabytes("VmHWM:", status), Some(12.8));
+        assert_eq!(megabytes("VmRSS:", status), Some(11.264));
+        assert_eq!(megabytes("VmHWM:", "Name:\tbench\n"), None);
     }
 
     #[cfg(target_os = "linux")]

@@ -22,6 +22,7 @@ mod batch;
 mod bignum;
 mod builder;
 mod command;
+mod direct;
 mod float;
 mod glob;
 mod number;
@@ -37,6 +38,7 @@ use cenote_pool_core::{Fallback, NotDegradable};
 use redis::{Cmd, Value};
 
 pub use builder::{BuildError, Builder};
+pub use direct::TooLarge;
 
 use store::Store;
 

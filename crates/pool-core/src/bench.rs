@@ -13,15 +13,15 @@ use crate::command::Payload;
 use crate::config::{PoolConfig, Problem, Target};
 use crate::error::Error;
 
-// A lane keeps these to itself; here they are mounted once more.
+// A lane keeps these to itself, so they are compiled once more for the benches.
 #[path = "lane/backlog.rs"]
-#[allow(dead_code, reason = "the benches need less than a lane does")]
+#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
 mod backlog;
 #[path = "lane/machine.rs"]
-#[allow(dead_code, reason = "the benches need less than a lane does")]
+#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
 mod machine;
 #[path = "lane/slot.rs"]
-#[allow(dead_code, reason = "the benches need less than a lane does")]
+#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
 mod slot;
 
 /// Appends the bytes of a command to `out`.
@@ -48,12 +48,6 @@ pub fn parse_url(url: &str) -> Result<impl Display, Problem> {
 pub struct Decoder(crate::codec::Decoder);
 
 impl Decoder {
-    /// At the start of a reply.
-    #[expect(clippy::new_without_default, reason = "nobody asks for one")]
-    pub fn new() -> Self {
-        Self(crate::codec::Decoder::new(Limits::default()))
-    }
-
     /// Consumes `piece` and appends every reply it completes to `out`.
     ///
     /// # Errors
@@ -61,6 +55,13 @@ impl Decoder {
     /// It is not what a Redis server sends.
     pub fn feed(&mut self, piece: &[u8], out: &mut Vec<Value>) -> Result<(), impl std::error::Error> {
         self.0.feed(piece, out)
+    }
+}
+
+/// At the start of a reply.
+impl Default for Decoder {
+    fn default() -> Self {
+        Self(crate::codec::Decoder::new(Limits::default()))
     }
 }
 

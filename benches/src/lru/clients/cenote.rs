@@ -1,7 +1,8 @@
 //! Our own store, by each of the ways into it.
 
-use ::cenote::fallback_lru::FallbackLru;
-use ::cenote::Fallback;
+use std::num::NonZeroUsize;
+
+use cenote::{Fallback, FallbackLru};
 use redis::{Value, cmd};
 
 use super::{Cache, Key, look};
@@ -13,30 +14,7 @@ impl Cache for Cenote {
     const NAME: &'static str = "cenote";
 
     fn with_capacity(entries: usize) -> Self {
-        Self(built(entries, None))
-    }
-
-    fn get(&self, key: &Key) -> Option<u64> {
-        self.0.get_with(key, look)
-    }
-
-    fn insert(&self, key: &Key, value: &[u8]) {
-        let _ = self.0.insert(key, value, None);
-    }
-
-    fn len(&self) -> usize {
-        self.0.entries()
-    }
-}
-
-/// The direct way, one shard.
-pub(crate) struct CenoteSharded(FallbackLru);
-
-impl Cache for CenoteSharded {
-    const NAME: &'static str = "cenote 8 shards";
-
-    fn with_capacity(entries: usize) -> Self {
-        Self(built(entries, Some(8)))
+        Self(built(entries))
     }
 
     fn get(&self, key: &Key) -> Option<u64> {
@@ -59,7 +37,7 @@ impl Cache for CenoteCopied {
     const NAME: &'static str = "cenote, copied";
 
     fn with_capacity(entries: usize) -> Self {
-        Self(built(entries, None))
+        Self(built(entries))
     }
 
     fn get(&self, key: &Key) -> Option<u64> {
@@ -82,7 +60,7 @@ impl Cache for CenoteCommand {
     const NAME: &'static str = "cenote GET command";
 
     fn with_capacity(entries: usize) -> Self {
-        Self(built(entries, None))
+        Self(built(entries))
     }
 
     fn get(&self, key: &Key) -> Option<u64> {
@@ -102,11 +80,6 @@ impl Cache for CenoteCommand {
     }
 }
 
-fn built(entries: usize, shards: Option<usize>) -> FallbackLru {
-    let builder = FallbackLru::builder().capacity(entries);
-    let builder = match shards {
-        Some(shards) => builder.shards(shards),
-        None => builder,
-    };
-    builder.build().unwrap()
+fn built(entries: usize) -> FallbackLru {
+    FallbackLru::new(NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN))
 }

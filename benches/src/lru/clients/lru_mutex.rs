@@ -8,7 +8,9 @@ use parking_lot::Mutex;
 use super::{Cache, Key, look};
 
 /// Values are looked at where they lie.
-pub(crate) struct LruMutex(Mutex<LruCache<Box<[u8]>, Box<[u8]>>>);
+pub(crate) struct LruMutex(Mutex<Bytes>);
+
+type Bytes = LruCache<Box<[u8]>, Box<[u8]>>;
 
 impl Cache for LruMutex {
     const NAME: &'static str = "lru + mutex";

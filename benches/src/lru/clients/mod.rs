@@ -6,7 +6,7 @@ mod mini_moka;
 mod moka;
 mod quick_cache;
 
-pub(crate) use self::cenote::{Cenote, CenoteCommand, CenoteCopied, CenoteSharded};
+pub(crate) use self::cenote::{Cenote, CenoteCommand, CenoteCopied};
 pub(crate) use self::lru_mutex::LruMutex;
 pub(crate) use self::mini_moka::MiniMoka;
 pub(crate) use self::moka::Moka;

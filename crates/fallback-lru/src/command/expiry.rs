@@ -5,6 +5,7 @@ use redis::Value;
 use super::{Cx, Reply};
 use crate::number::parse_integer;
 use crate::reply::{Refused, flag};
+use crate::store::Entry;
 
 /// Milliseconds in the unit that a command counts in.
 pub(super) const SECONDS: i64 = 1000;
@@ -19,7 +20,7 @@ pub(super) fn expire(cx: &mut Cx<'_, '_>, unit: i64, absolute: bool) -> Reply {
     let base = if absolute { 0 } else { cx.now.ms() };
     let at = time.checked_mul(unit).and_then(|time| time.checked_add(base));
     let at = at.ok_or_else(|| Refused::expire_time(cx.spec.name))?;
-    let Some(old) = cx.touch(0, |entry| entry.expires_at) else { return Ok(flag(false)) };
+    let Some(old) = cx.touch(0, Entry::expires_at) else { return Ok(flag(false)) };
     if !condition.allows(old, at) {
         return Ok(flag(false));
     }
@@ -41,7 +42,7 @@ pub(super) fn date(cx: &mut Cx<'_, '_>, unit: i64) -> Reply {
 }
 
 pub(super) fn persist(cx: &mut Cx<'_, '_>) -> Reply {
-    let expiring = cx.touch(0, |entry| entry.expires_at.is_some()).unwrap_or(false);
+    let expiring = cx.touch(0, |entry| entry.expires_at().is_some()).unwrap_or(false);
     if expiring {
         cx.set_expiry(0, None);
     }
@@ -49,7 +50,7 @@ pub(super) fn persist(cx: &mut Cx<'_, '_>) -> Reply {
 }
 
 fn answer(cx: &Cx<'_, '_>, f: impl FnOnce(i64) -> i64) -> Reply {
-    Ok(Value::Int(match cx.peek(0).map(|entry| entry.expires_at) {
+    Ok(Value::Int(match cx.peek(0).map(Entry::expires_at) {
         None => NO_KEY,
         Some(None) => NO_EXPIRY,
         Some(Some(at)) => f(at),

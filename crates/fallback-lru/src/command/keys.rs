@@ -51,7 +51,8 @@ fn moved(cx: &mut Cx<'_, '_>, allowed: impl FnOnce(&mut Cx<'_, '_>) -> bool) -> 
     cx.locked.of(new_name).check_fit(new_name, bytes)?;
     let (shard, key, now) = cx.shard(0);
     if let Some(entry) = shard.take(key, now) {
-        cx.put(1, entry.data, entry.expires_at)?;
+        let expires_at = entry.expires_at();
+        cx.put(1, entry.data.under(new_name), expires_at)?;
     }
     Ok(true)
 }

@@ -16,7 +16,7 @@ use redis::Value;
 pub(crate) use table::TABLE;
 
 use crate::reply::Refused;
-use crate::store::{Data, Entry, Hashed, Kind, Locked, Now, Shard};
+use crate::store::{Data, Entry, Hashed, Kind, Locked, Now, Shard, Text};
 
 pub(crate) type Reply = Result<Value, Refused>;
 
@@ -114,7 +114,7 @@ impl<'a> Cx<'a, '_> {
     /// Looks at any live value and makes it the most recently used.
     fn touch<R>(&mut self, key: usize, f: impl FnOnce(&Entry) -> R) -> Option<R> {
         let (shard, key, now) = self.shard(key);
-        shard.touch(key, now, f)
+        shard.touch(key, now).map(f)
     }
 
     /// Whether the key is there; makes it the most recently used.
@@ -155,6 +155,11 @@ impl<'a> Cx<'a, '_> {
         shard.modify(key, now, false, growth, change)
     }
 
+    fn put_string(&mut self, key: usize, value: &[u8], expires_at: Option<i64>) -> Result<(), Refused> {
+        self.put(key, Data::String(Text::new(self.keys[key], value)), expires_at)
+    }
+
+    /// Stores a value that is of this key.
     fn put(&mut self, key: usize, data: Data, expires_at: Option<i64>) -> Result<(), Refused> {
         let (shard, key, now) = self.shard(key);
         shard.put(key, data, expires_at, now)

@@ -52,13 +52,13 @@ pub(super) fn combine_into(cx: &mut Cx<'_, '_>, combination: Combination) -> Rep
     if len == 0 {
         cx.remove(0);
     } else {
-        cx.put(0, result.into_data(), None)?;
+        cx.put(0, result.under(cx.keys[0]), None)?;
     }
     Ok(int(len))
 }
 
 pub(super) fn union<'s>(sets: &[Option<&'s SetValue>]) -> Vec<&'s [u8]> {
-    let mut seen = std::collections::HashSet::with_hasher(lru::DefaultHasher::default());
+    let mut seen = std::collections::HashSet::with_hasher(hashbrown::DefaultHashBuilder::default());
     sets.iter().flatten().flat_map(|set| set.iter()).filter(|member| seen.insert(*member)).collect()
 }
 

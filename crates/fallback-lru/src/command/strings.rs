@@ -6,7 +6,7 @@ use super::set_options::SetOptions;
 use super::{Cx, Reply};
 use crate::number::{index, parse_integer};
 use crate::reply::{Refused, bulk, bulk_or_nil, flag, int};
-use crate::store::Data;
+use crate::store::{Entry, Text};
 
 /// Redis's `proto-max-bulk-len`.
 const MAX_STRING: usize = 512 * 1024 * 1024;
@@ -26,9 +26,9 @@ pub(super) fn set(cx: &mut Cx<'_, '_>) -> Reply {
         }
     }
     if options.keep_ttl {
-        expires_at = cx.peek(0).and_then(|entry| entry.expires_at);
+        expires_at = cx.peek(0).and_then(Entry::expires_at);
     }
-    cx.put(0, Data::String(cx.arg(2).to_vec()), expires_at)?;
+    cx.put_string(0, cx.arg(2), expires_at)?;
     Ok(if options.get { old } else { Value::Okay })
 }
 
@@ -36,19 +36,19 @@ pub(super) fn setnx(cx: &mut Cx<'_, '_>) -> Reply {
     if cx.found(0) {
         return Ok(flag(false));
     }
-    cx.put(0, Data::String(cx.arg(2).to_vec()), None)?;
+    cx.put_string(0, cx.arg(2), None)?;
     Ok(flag(true))
 }
 
 pub(super) fn setex(cx: &mut Cx<'_, '_>, unit: i64) -> Reply {
     let expires_at = SetOptions::in_units(unit, cx.arg(2)).expires_at(cx)?;
-    cx.put(0, Data::String(cx.arg(3).to_vec()), expires_at)?;
+    cx.put_string(0, cx.arg(3), expires_at)?;
     Ok(Value::Okay)
 }
 
 pub(super) fn getset(cx: &mut Cx<'_, '_>) -> Reply {
     let old = current(cx)?;
-    cx.put(0, Data::String(cx.arg(2).to_vec()), None)?;
+    cx.put_string(0, cx.arg(2), None)?;
     Ok(bulk_or_nil(old))
 }
 
@@ -72,7 +72,7 @@ pub(super) fn getex(cx: &mut Cx<'_, '_>) -> Reply {
 }
 
 pub(super) fn mget(cx: &mut Cx<'_, '_>) -> Reply {
-    let values = (0..cx.keys.len()).map(|key| match cx.read(key, Vec::clone) {
+    let values = (0..cx.keys.len()).map(|key| match cx.read(key, copy) {
         Ok(value) => bulk_or_nil(value),
         Err(_) => Value::Nil,
     });
@@ -96,28 +96,28 @@ pub(super) fn msetnx(cx: &mut Cx<'_, '_>) -> Reply {
 
 pub(super) fn append(cx: &mut Cx<'_, '_>) -> Reply {
     let tail = cx.arg(2);
-    let change = |value: &mut Vec<u8>| {
+    let change = |value: &mut Text| {
         check_length(value.len(), tail.len())?;
-        value.extend_from_slice(tail);
+        value.append(tail);
         Ok(value.len())
     };
     cx.upsert(0, |_| tail.len(), change).map(int)
 }
 
 pub(super) fn strlen(cx: &mut Cx<'_, '_>) -> Reply {
-    Ok(int(cx.read(0, Vec::len)?.unwrap_or(0)))
+    Ok(int(cx.read(0, Text::len)?.unwrap_or(0)))
 }
 
 pub(super) fn getrange(cx: &mut Cx<'_, '_>) -> Reply {
     let (start, end) = (parse_integer(cx.arg(2))?, parse_integer(cx.arg(3))?);
-    let part = cx.read(0, |value: &Vec<u8>| {
+    let part = cx.read(0, |value: &Text| {
         if start < 0 && end < 0 && start > end {
             return Vec::new();
         }
         let from = index(start, value.len()).unwrap_or(0);
         // Unlike a list's, an end before the beginning means the first byte.
         let to = index(end, value.len()).unwrap_or(0).saturating_add(1).min(value.len());
-        value.get(from..to).unwrap_or_default().to_vec()
+        value.value().get(from..to).unwrap_or_default().to_vec()
     });
     Ok(bulk(part?.unwrap_or_default()))
 }
@@ -125,25 +125,26 @@ pub(super) fn getrange(cx: &mut Cx<'_, '_>) -> Reply {
 pub(super) fn setrange(cx: &mut Cx<'_, '_>) -> Reply {
     let offset = usize::try_from(parse_integer(cx.arg(2))?).map_err(|_| Refused::OFFSET_RANGE)?;
     let part = cx.arg(3);
-    let len = cx.read(0, Vec::len)?.unwrap_or(0);
+    let len = cx.read(0, Text::len)?.unwrap_or(0);
     if part.is_empty() {
         return Ok(int(len));
     }
     check_length(offset, part.len())?;
     let end = offset + part.len();
-    let growth = |value: &Vec<u8>| end.saturating_sub(value.len());
-    let change = |value: &mut Vec<u8>| {
-        value.resize(value.len().max(end), 0);
-        if let Some(place) = value.get_mut(offset..end) {
-            place.copy_from_slice(part);
-        }
+    let growth = |value: &Text| end.saturating_sub(value.len());
+    let change = |value: &mut Text| {
+        value.write_at(offset, part);
         Ok(value.len())
     };
     cx.upsert(0, growth, change).map(int)
 }
 
 fn current(cx: &mut Cx<'_, '_>) -> Result<Option<Vec<u8>>, Refused> {
-    cx.read(0, Vec::clone)
+    cx.read(0, copy)
+}
+
+fn copy(value: &Text) -> Vec<u8> {
+    value.value().to_vec()
 }
 
 fn check_length(len: usize, more: usize) -> Result<(), Refused> {
@@ -162,7 +163,7 @@ fn put_pairs(cx: &mut Cx<'_, '_>) -> Result<(), Refused> {
         cx.locked.of(*key).check_fit(*key, pair[1].len())?;
     }
     for (key, pair) in cx.rest(1).chunks_exact(2).enumerate() {
-        cx.put(key, Data::String(pair[1].to_vec()), None)?;
+        cx.put_string(key, pair[1], None)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 /// when they fall due, and thrown out in bulk once they are the majority.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: BinaryHeap<Reverse<(i64, u64)>>,
+    heap: BinaryHeap<Reverse<(i64, u32)>>,
     /// How many entries have a deadline.
     current: usize,
 }
@@ -16,17 +16,17 @@ impl Deadlines {
     /// An entry's deadline changed. `holds` says whether an entry still ends at that time.
     pub(crate) fn moved(
         &mut self,
-        hash: u64,
+        place: u32,
         old: Option<i64>,
         new: Option<i64>,
-        holds: impl Fn(i64, u64) -> bool,
+        holds: impl Fn(i64, u32) -> bool,
     ) {
         self.current = self.current + usize::from(new.is_some()) - usize::from(old.is_some());
         let Some(at) = new.filter(|_| new != old) else { return };
-        self.heap.push(Reverse((at, hash)));
+        self.heap.push(Reverse((at, place)));
         if self.heap.len() > 2 * self.current + 64 {
             let mut all = std::mem::take(&mut self.heap).into_vec();
-            all.retain(|&Reverse((at, hash))| holds(at, hash));
+            all.retain(|&Reverse((at, place))| holds(at, place));
             all.sort_unstable();
             all.dedup();
             self.heap = all.into();
@@ -34,7 +34,7 @@ impl Deadlines {
     }
 
     /// Takes one that is over, current or left behind.
-    pub(crate) fn pop_due(&mut self, now: impl FnOnce() -> i64) -> Option<(i64, u64)> {
+    pub(crate) fn pop_due(&mut self, now: impl FnOnce() -> i64) -> Option<(i64, u32)> {
         let &Reverse((at, _)) = self.heap.peek()?;
         if now() <= at {
             return None;
@@ -55,7 +55,7 @@ mod tests {
             let hash = round % at.len();
             let new = Some(i64::try_from((round / at.len() + hash) % 5).expect("fits"));
             let old = std::mem::replace(&mut at[hash], new);
-            deadlines.moved(hash as u64, old, new, |when, hash| at[hash as usize] == Some(when));
+            deadlines.moved(hash as u32, old, new, |when, hash| at[hash as usize] == Some(when));
             assert!(deadlines.heap.len() <= 2 * at.len() + 64);
         }
         let mut due = Vec::new();

@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use lru::DefaultHasher;
+use hashbrown::DefaultHashBuilder;
 
 /// Bytes that each field, member or element is charged beside its own.
 pub(crate) const ELEMENT_OVERHEAD: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct HashValue {
-    fields: HashMap<Box<[u8]>, Vec<u8>, DefaultHasher>,
+    fields: HashMap<Box<[u8]>, Vec<u8>, DefaultHashBuilder>,
     bytes: usize,
 }
 
@@ -56,7 +56,7 @@ impl HashValue {
 
 #[derive(Debug, Default)]
 pub(crate) struct SetValue {
-    members: HashSet<Box<[u8]>, DefaultHasher>,
+    members: HashSet<Box<[u8]>, DefaultHashBuilder>,
     bytes: usize,
 }
 
