@@ -6,23 +6,11 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, Value};
 
-use self::machine::{Filled, Machine, Window};
-use self::slot::{Answer, Reply, Spare};
 use crate::codec::Limits;
 use crate::command::Payload;
 use crate::config::{PoolConfig, Problem, Target};
 use crate::error::Error;
-
-// A lane keeps these to itself, so they are compiled once more for the benches.
-#[path = "lane/backlog.rs"]
-#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
-mod backlog;
-#[path = "lane/machine.rs"]
-#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
-mod machine;
-#[path = "lane/slot.rs"]
-#[allow(clippy::duplicate_mod, dead_code, reason = "private to a lane, which does more with it")]
-mod slot;
+use crate::lane::{Answer, Filled, Machine, Reply, Spare, Window};
 
 /// Appends the bytes of a command to `out`.
 pub fn encode(cmd: &Cmd, out: &mut Vec<u8>) {

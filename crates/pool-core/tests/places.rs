@@ -108,8 +108,8 @@ async fn one_task_keeps_the_time_of_all_who_wait_for_an_exclusive_connection() {
     assert!(waiting.iter_mut().all(|wait| poll_once(wait).is_pending()));
     assert_eq!(tasks() - before, 1);
     for wait in waiting {
-        let error = within(SOON, wait).await.err().expect("nobody gives the connection back");
-        assert!(error.is_timeout() && error.to_string().contains("waited 0.3"), "{error}");
+        let error = within(SOON, wait).await.expect_err("nobody gives the connection back");
+        assert!(error.is_timeout() && error.to_string().contains("waited "), "{error}");
     }
     assert!(began.elapsed() >= limit);
     cenote_testkit::eventually_async(SOON, "the task is over", || async { tasks() == before }).await;

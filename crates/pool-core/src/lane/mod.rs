@@ -22,6 +22,8 @@ mod tests;
 
 pub(crate) use handle::{Lane, Use};
 pub(crate) use machine::Window;
+#[cfg(feature = "__bench")]
+pub(crate) use machine::{Filled, Machine};
 pub(crate) use set::Sets;
 pub(crate) use slot::{Answer, Reply, Spare};
 pub(crate) use task::launch;
