@@ -45,6 +45,10 @@ impl Builder {
 
     /// Into how many shards, a power of two. Up to 16,384 entries the default is one, which makes eviction
     /// exact over the whole store; above, it is four or more per processor, and exact within each.
+    ///
+    /// With few processors more shards gain little. Measured with 10,000 entries and two threads on two processors that
+    /// do nothing else: where every read hits, eight shards are no faster than one; where a quarter of the reads miss
+    /// and insert, they are about a tenth faster.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = Some(shards);
         self

@@ -16,6 +16,9 @@
 //! A [`FallbackLru`] is all there is behind an embedded pool. It keeps strings, hashes, sets and lists, with expiries, bounded in entries and
 //! bytes, and replies as Redis 7 does over RESP3, errors included. What it does not serve, it says so before
 //! it has run anything.
+//!
+//! It can be used by itself: [`get`](FallbackLru::get), [`insert`](FallbackLru::insert) and their like read and write
+//! the same strings without commands.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod batch;

@@ -371,8 +371,8 @@ fn what_cannot_be_built_is_said() {
     let refused = error(builder().capacity(10).shards(16));
     assert_eq!(refused, BuildError::MoreShardsThanEntries { shards: 16, capacity: 10 });
     assert_eq!(refused.to_string(), "shards is 16: it must be at most the capacity, 10");
-    let refused = error(builder().max_bytes(100));
-    assert_eq!(refused, BuildError::TooFewBytes { max_bytes: 100, least: FallbackLru::ENTRY_OVERHEAD });
+    let refused = error(builder().max_bytes(90));
+    assert_eq!(refused, BuildError::TooFewBytes { max_bytes: 90, least: FallbackLru::ENTRY_OVERHEAD });
     assert_eq!(builder().capacity(16_384).build().expect("built").shards(), 1);
     let large = builder().capacity(1 << 20).build().expect("built").shards();
     assert!(large > 1 && large.is_power_of_two());

@@ -50,12 +50,12 @@ pub(crate) enum Keys {
 impl Spec {
     /// Finds a command by its name in any case.
     pub(crate) fn find(name: &[u8]) -> Option<&'static Self> {
-        let mut upper = [0; 16];
-        let upper = upper.get_mut(..name.len())?;
-        upper.copy_from_slice(name);
-        upper.make_ascii_uppercase();
-        let found = TABLE.binary_search_by(|spec| spec.name.as_bytes().cmp(upper)).ok()?;
-        TABLE.get(found)
+        let mut padded = [0; 16];
+        padded.get_mut(..name.len())?.copy_from_slice(name);
+        padded.make_ascii_uppercase();
+        let found = table::NUMBERS.binary_search(&u128::from_be_bytes(padded)).ok()?;
+        // A name that ends in zeros pads to the same number as one without them.
+        TABLE.get(found).filter(|spec| spec.name.len() == name.len())
     }
 
     pub(crate) fn accepts(&self, words: usize) -> bool {

@@ -91,6 +91,25 @@ pub(crate) static TABLE: &[Spec] = &[
     spec("UNLINK", -2, All, keys::del),
 ];
 
+/// The names as numbers, in the same order: to compare two of them is one instruction.
+pub(super) static NUMBERS: [u128; TABLE.len()] = {
+    let mut numbers = [0; TABLE.len()];
+    let mut index = 0;
+    while index < TABLE.len() {
+        numbers[index] = number(TABLE[index].name);
+        index += 1;
+    }
+    numbers
+};
+
+/// Of up to 16 letters, the first in the highest place.
+const fn number(name: &str) -> u128 {
+    let mut padded = [0; 16];
+    let (letters, _) = padded.split_at_mut(name.len());
+    letters.copy_from_slice(name.as_bytes());
+    u128::from_be_bytes(padded)
+}
+
 const fn spec(name: &'static str, arity: i8, keys: Keys, run: fn(&mut Cx<'_, '_>) -> Reply) -> Spec {
     Spec { name, arity, keys, run }
 }
@@ -106,7 +125,9 @@ mod tests {
             let found = Spec::find(spec.name.to_lowercase().as_bytes()).expect(spec.name);
             assert_eq!(found.name, spec.name);
         }
-        assert!(Spec::find(b"A NAME LONGER THAN ALL OF THEM").is_none());
+        for unknown in [&b"A NAME LONGER THAN ALL OF THEM"[..], b"", b"GE", b"GETS", b"GET\0", b"\xff"] {
+            assert!(Spec::find(unknown).is_none(), "{unknown:?}");
+        }
     }
 
     #[test]

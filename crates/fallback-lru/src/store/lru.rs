@@ -139,3 +139,54 @@ impl Lru {
 fn long(short: u32) -> u64 {
     u64::from(short) << 32 | u64::from(short)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::data::Data;
+    use super::super::text::Text;
+    use super::*;
+
+    fn entry(key: Hashed<'_>) -> Entry {
+        Entry::new(Data::String(Text::new(key, key.bytes)), None)
+    }
+
+    fn keys(lru: &Lru) -> Vec<&[u8]> {
+        lru.iter().map(|entry| entry.data.key()).collect()
+    }
+
+    #[test]
+    fn keys_with_one_hash_are_not_taken_for_each_other() {
+        let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| Hashed { hash: 42, bytes });
+        let mut lru = Lru::new(3);
+        let (at_a, _) = lru.insert(entry(a));
+        let (at_b, _) = lru.insert(entry(b));
+        assert_eq!((lru.find(a), lru.find(b), lru.find(c)), (Some(at_a), Some(at_b), None));
+        assert_eq!(lru.remove(at_a).data.key(), b"a");
+        assert_eq!((lru.find(a), lru.find(b)), (None, Some(at_b)));
+    }
+
+    #[test]
+    fn a_full_one_gives_back_the_least_recently_used_and_no_more_than_that() {
+        let bytes: Vec<[u8; 2]> = (0..1000_u16).map(u16::to_be_bytes).collect();
+        let key = |index: usize| Hashed { hash: index as u64 * 0x9e37_79b9, bytes: &bytes[index] };
+        let mut lru = Lru::new(100);
+        for index in 0..1000 {
+            let (place, victim) = lru.insert(entry(key(index)));
+            assert_eq!(lru.find(key(index)), Some(place));
+            let gone = victim.map(|entry| entry.data.key().to_vec());
+            assert_eq!(gone, index.checked_sub(100).map(|oldest| bytes[oldest].to_vec()));
+        }
+        assert_eq!((lru.len(), lru.entries.len(), lru.entries.capacity()), (100, 100, 100));
+    }
+
+    #[test]
+    fn a_place_that_was_left_is_taken_before_there_is_another() {
+        let key = |bytes: &'static [u8; 1]| Hashed { hash: bytes[0].into(), bytes };
+        let mut lru = Lru::new(10);
+        let (at_a, _) = lru.insert(entry(key(b"a")));
+        lru.insert(entry(key(b"b")));
+        lru.remove(at_a);
+        assert_eq!(lru.insert(entry(key(b"c"))).0, at_a);
+        assert_eq!((keys(&lru), lru.entries.len()), (vec![&b"c"[..], b"b"], 2));
+    }
+}

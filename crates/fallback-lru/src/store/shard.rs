@@ -2,8 +2,9 @@
 
 use smallvec::SmallVec;
 
+use super::data::{Data, Kind};
 use super::deadlines::Deadlines;
-use super::entry::{Data, ENTRY_OVERHEAD, Entry, Kind, Now};
+use super::entry::{ENTRY_OVERHEAD, Entry, Now};
 use super::key::Hashed;
 use super::lru::{Lru, Place};
 use crate::reply::Refused;

@@ -199,7 +199,8 @@ impl<'a> Driver<'a> {
             return Next::End(End::PeerClosed);
         }
         let asked = state.machine.take_output(&mut self.output);
-        state.pace.sent(asked, Instant::now());
+        let calls = state.machine.mark();
+        state.pace.sent(asked, calls, Instant::now());
         Next::Write
     }
 

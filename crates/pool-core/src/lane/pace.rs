@@ -7,16 +7,18 @@ pub(super) struct Pace {
     /// Replies that what was sent so far will get, and those that have come.
     asked: u64,
     answered: u64,
-    /// The last batch asked for one reply.
+    /// Calls that were sent so far, and whether the last batch was a single one.
+    calls: u64,
     single: bool,
     /// A batch under way: when it was sent, and the number of the reply that ends it.
     round_trip: Option<(Instant, u64)>,
 }
 
 impl Pace {
-    /// A batch goes out; with it `asked` replies were asked for since the beginning.
-    pub(super) fn sent(&mut self, asked: u64, now: Instant) {
-        self.single = asked == self.asked + 1;
+    /// A batch goes out; with it so many replies were asked for since the beginning, by so many calls.
+    pub(super) fn sent(&mut self, asked: u64, calls: u64, now: Instant) {
+        self.single = calls == self.calls + 1;
+        self.calls = calls;
         self.asked = asked;
         self.round_trip.get_or_insert((now, asked));
     }

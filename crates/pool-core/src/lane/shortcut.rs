@@ -15,6 +15,8 @@ use crate::transport::Socket;
 
 /// A pause in which a server may have closed the connection; shorter ones are not worth a look.
 pub(super) const IDLE: Duration = Duration::from_micros(20);
+/// A larger pipeline is written by the driver: the lane is locked meanwhile.
+const MOST: usize = 16 << 10;
 
 pub(super) struct Shortcut {
     socket: Arc<dyn Socket>,
@@ -57,7 +59,7 @@ impl State {
         let resting = self.driver.is_some() && !self.stuck;
         if !alone
             || !resting
-            || !self.machine.has_output()
+            || !(1..=MOST).contains(&self.machine.output().len())
             || !shortcut.keeps(deadline, now)
             || shortcut.may_be_closed(now)
         {
@@ -66,7 +68,7 @@ impl State {
         // An error is the driver's business: it meets the same one.
         let written = shortcut.socket.try_write(self.machine.output()).unwrap_or(0);
         let Some(asked) = self.machine.written_through(written) else { return false };
-        self.pace.sent(asked, now);
+        self.pace.sent(asked, self.machine.mark(), now);
         true
     }
 }

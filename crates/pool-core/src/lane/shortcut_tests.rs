@@ -71,7 +71,7 @@ impl Bench {
     fn new() -> Self {
         let now = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let window = Window { commands: 100, bytes: 10_000 };
+        let window = Window { commands: 10_000, bytes: 1 << 20 };
         let lane = Lane::new(runtime.handle().id(), Use::Shared, window);
         let takes = AtomicUsize::new(usize::MAX);
         let socket = Arc::new(Fake { takes, closed: AtomicBool::new(false), seen: Mutex::default() });
@@ -103,7 +103,8 @@ impl Bench {
         let mut state = self.lane.state().lock();
         let asked = state.machine.take_output(&mut output);
         if !output.is_empty() {
-            state.pace.sent(asked, self.now);
+            let calls = state.machine.mark();
+            state.pace.sent(asked, calls, self.now);
         }
         output
     }
@@ -179,6 +180,27 @@ fn where_callers_are_many_the_driver_writes_them_as_one_batch() {
     let _next = bench.ping().unwrap();
     assert!(!bench.wrote_itself());
     drop(pair);
+}
+
+#[test]
+fn a_pipeline_is_one_call_and_a_large_one_is_left_to_the_driver() {
+    for (commands, itself) in [(10, true), (2_000, false)] {
+        let bench = Bench::new();
+        let mut pipeline = redis::pipe();
+        for _ in 0..commands {
+            pipeline.cmd("PING");
+        }
+        let (payload, spare) = (Payload::Batch(&pipeline), &mut Spare::default());
+        let limit = Some(bench.now + LIMIT);
+        let _reply = bench.lane.submit(payload, limit, bench.now, Waker::noop(), spare).unwrap();
+        assert_eq!(bench.wrote_itself(), itself, "{commands} commands");
+        assert_eq!(bench.drive().is_empty(), itself);
+        bench.answer(commands);
+        bench.rest(Some(bench.now));
+        bench.socket.seen.lock().clear();
+        let _next = bench.ping().unwrap();
+        assert!(bench.wrote_itself(), "whoever called was alone");
+    }
 }
 
 #[test]
