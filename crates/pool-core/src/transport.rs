@@ -14,7 +14,8 @@ pub(crate) trait Socket: Send + Sync {
     fn finish(&self);
     /// Throws away what was not yet sent.
     fn abort(&self);
-    /// Writes what the kernel takes at once, past the stream: of use only where that carries the bytes as they are.
+    /// Writes what the kernel takes at once, past the stream: where that changes the bytes (TLS) it must refuse, with
+    /// `WouldBlock`.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
     /// The peer has closed the connection, as far as the kernel knows by now. Reads nothing.
     fn is_closed(&self) -> bool;

@@ -62,3 +62,26 @@ fn every_handle_moves_between_tasks_of_runtimes_that_take_turns() {
         conn = runtime.block_on(task).unwrap();
     }
 }
+
+/// One blocking task is one task, whatever runtimes it makes use of.
+#[test]
+fn every_handle_moves_between_runtimes_that_one_blocking_task_runs() {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    let mut conn = pool.conn();
+    let task = move || {
+        let mut step = |runtime: &Runtime, expected: i64| {
+            assert_eq!(runtime.block_on(within(SOON, conn.incr::<_, _, i64>("n", 1))).unwrap(), expected);
+        };
+        let parked = [single(), single()];
+        for (turn, runtime) in (1..=6).zip(parked.iter().cycle()) {
+            step(runtime, turn);
+        }
+        for turn in 7..=9 {
+            step(&single(), turn);
+        }
+    };
+    let outer = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    outer.block_on(async { tokio::task::spawn_blocking(task).await.unwrap() });
+}

@@ -12,7 +12,7 @@ const LOOKS: usize = 16;
 
 /// How many pauses it makes before the first look; before each further one twice as many, up to the second number.
 ///
-/// That is about a microsecond, in which whoever has the shard makes dozens of calls more. If it changed hands at each
+/// The longer one is about a microsecond (all of them together some 30), in which whoever has the shard makes dozens of calls more. If it changed hands at each
 /// of them, so would the cache lines of all that they touch, and two threads together would do half of what one does
 /// alone.
 const PAUSES: (usize, usize) = (32, 128);

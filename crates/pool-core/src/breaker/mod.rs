@@ -90,10 +90,6 @@ impl Breaker {
         Some(outage.cause.retold(Kind::Away, message))
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.gate.load(Ordering::Acquire) == CLOSED
-    }
-
     pub(crate) fn is_open(&self) -> bool {
         self.gate.load(Ordering::Acquire) == OPEN
     }

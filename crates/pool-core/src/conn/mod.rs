@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisFuture, Value};
-use tokio::task;
 
 use crate::answer;
 use crate::command::{self, Payload};
@@ -46,8 +45,6 @@ pub struct Conn {
     lane: Option<Arc<Lane>>,
     index: usize,
     timeout: Duration,
-    /// The task in which `lane` was chosen.
-    task: Option<task::Id>,
     spare: Spare,
 }
 
@@ -55,7 +52,7 @@ impl Conn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
         let timeout = shared.context.config.socket_timeout;
-        Self { shared, lane: None, index, timeout, task: None, spare: Spare::default() }
+        Self { shared, lane: None, index, timeout, spare: Spare::default() }
     }
 
     /// The same connection with another limit for each call, of at most a year.
@@ -87,15 +84,10 @@ impl Conn {
 
     /// Sets `lane` to one that may be used here and now.
     fn choose_lane(&mut self) -> Result<(), Error> {
-        // A task never changes its runtime, so the lane that it chose is one of this runtime. To ask for the runtime
-        // itself costs two writes to memory that all its threads share.
-        let task = task::try_id();
-        if self.lane.is_some() && task.is_some() && task == self.task && self.shared.is_calm() {
-            return Ok(());
-        }
+        // Asked anew each time: neither a thread nor a task keeps to one runtime (`block_on` in a blocking task, a
+        // `LocalSet` that another runtime goes on with).
         let handle = current_runtime()?;
         self.shared.admit(&handle)?;
-        self.task = task;
         // A lane of another runtime may be parked with it, timer and all.
         if self.lane.as_ref().is_none_or(|lane| lane.runtime() != handle.id()) {
             self.lane = None;

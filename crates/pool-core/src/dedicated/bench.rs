@@ -246,9 +246,10 @@ impl Bench {
     /// The pool closes: whoever waits is told so, and what rests ends.
     pub(crate) fn end_idle(&self) {
         let mut state = self.0.lock();
-        state.queue.clear();
+        let keepers = state.clear_queue();
         let idle = std::mem::take(&mut state.idle);
         drop(state);
+        keepers.into_iter().for_each(Waker::wake);
         for lane in idle {
             lane.retire();
         }
@@ -259,8 +260,9 @@ impl Bench {
         let mut state = self.0.lock();
         let idle = std::mem::take(&mut state.idle);
         let raw = std::mem::take(&mut state.raw);
-        state.queue.clear();
+        let keepers = state.clear_queue();
         drop(state);
+        keepers.into_iter().for_each(Waker::wake);
         for lane in idle {
             lane.end(cause, Farewell::Finish);
         }
@@ -280,6 +282,12 @@ impl State {
             self.queue.retain(|waiting| !waiting.grant.is_closed());
             self.prune_at = (self.queue.len() * 2).max(PRUNE);
         }
+    }
+
+    /// Nobody waits any more. Returns what wakes those who kept the time.
+    fn clear_queue(&mut self) -> Vec<Waker> {
+        self.queue.clear();
+        self.watches.values_mut().filter_map(Watch::take_waker).collect()
     }
 
     /// Takes those that `leave` out of the queue.

@@ -17,9 +17,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// For a task that has not looked yet.
-    pub(super) fn unset(now: Instant) -> Self {
-        Self { at: now, waker: None }
+    /// For a task that has not looked yet, and will in time for `until`.
+    pub(super) fn unset(until: Instant) -> Self {
+        Self { at: until, waker: None }
     }
 
     /// The task sleeps until `at`.
@@ -30,6 +30,11 @@ impl Watch {
     /// What wakes the task, if it would sleep past `until`.
     pub(super) fn too_late_for(&mut self, until: Instant) -> Option<Waker> {
         if until < self.at { self.waker.take() } else { None }
+    }
+
+    /// What wakes the task: there may be nobody left to keep the time for.
+    pub(super) fn take_waker(&mut self) -> Option<Waker> {
+        self.waker.take()
     }
 }
 

@@ -230,9 +230,6 @@ impl<'a> Driver<'a> {
             }
             state.driver = Some(cx.waker().clone());
             state.stuck = stuck;
-            if let Some(shortcut) = &mut state.shortcut {
-                shortcut.rest(self.timer.set_for(), self.last_byte);
-            }
             let config = &self.context.config;
             // A connection that a caller holds is that caller's: no PING may come between its commands, and
             // its blocking commands make the server rightly silent.
@@ -244,10 +241,19 @@ impl<'a> Driver<'a> {
                 (silent, idle.then(|| self.last_byte + config.health_check_interval))
             };
             let deadline = state.machine.next_deadline();
-            drop(state);
             let next = [silent, ping, deadline].into_iter().flatten().min();
+            // Where nothing is due the timer is not looked at, whatever it was once set for.
+            let alarm = next.and(self.timer.set_for());
+            if let Some(shortcut) = &mut state.shortcut {
+                shortcut.rest(alarm, self.last_byte);
+            }
+            drop(state);
             if self.timer.poll(next, cx).is_pending() {
-                return Poll::Pending;
+                if next.and(self.timer.set_for()) == alarm {
+                    return Poll::Pending;
+                }
+                // It was moved, and callers must go by what it is set for now.
+                continue;
             }
             let now = Instant::now();
             if silent.is_some_and(|at| at <= now) {

@@ -43,7 +43,7 @@ pub(crate) struct Lane {
 
 pub(super) struct State {
     pub(super) machine: Machine,
-    /// The driver, while it sleeps with nothing to do; taken by the first who gives it work.
+    /// The driver, since it last went to sleep with nothing to do; taken by the first who gives it work.
     pub(super) driver: Option<Waker>,
     pub(super) opened: Option<Instant>,
     /// When it was asked to drain, or when its task last ran since.

@@ -2,7 +2,8 @@
 //! write.
 //!
 //! Invariants, all under the lane's lock:
-//! * Only while the driver sleeps with nothing half written, so these bytes follow those that it wrote.
+//! * Only if nobody has given the driver work since it went to sleep with nothing half written, and this call alone is in
+//!   flight: so the driver has taken no bytes that these could overtake.
 //! * Only while the driver's timer is set for no later than the call's limit: nobody else would keep it.
 //! * Only if everything sent before was answered, and callers come one at a time: where they are many, batches
 //!   are cheaper.
@@ -65,7 +66,7 @@ impl State {
         {
             return false;
         }
-        // An error is the driver's business: it meets the same one.
+        // An error is the driver's business: it finds the connection just as lost.
         let written = shortcut.socket.try_write(self.machine.output()).unwrap_or(0);
         let Some(asked) = self.machine.written_through(written) else { return false };
         self.pace.sent(asked, self.machine.mark(), now);

@@ -48,11 +48,6 @@ impl Shared {
         breaker.admit()
     }
 
-    /// Nothing stands in the way of a call, and nothing has to be begun for one.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.context.breaker.is_closed() && !self.journal.is_local()
-    }
-
     /// Redis is back: what was journalled is replayed, by this runtime if by no other.
     pub(crate) fn replay_journal(self: &Arc<Self>) {
         if let Ok(handle) = Handle::try_current() {
