@@ -65,6 +65,8 @@ async fn slow_consumer() {
             stage.seats.iter().for_each(|seat| seat.set_lazy(true));
             tokio::time::sleep(ms(1_500)).await;
             stage.seats.iter().for_each(|seat| seat.set_lazy(false));
+            // There are two listeners, and each is told that it lagged: also when the other reads again already.
+            tokio::time::sleep(ms(100)).await;
             Instant::now()
         })
         .await;
