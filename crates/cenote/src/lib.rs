@@ -35,9 +35,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{
-    Answer, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Event, Fallback,
-    Health, Invalidation, JournalStatus, Message, NotDegradable, Outcome, Pool, PoolBuilder, PoolConfig,
-    Problem, Refusal, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, redis,
+    Answer, Answers, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Event,
+    Fallback, Health, Invalidation, JournalStatus, Message, NotDegradable, Outcome, Pool, PoolBuilder,
+    PoolConfig, Problem, Refusal, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, redis,
 };
 
 #[cfg(feature = "fallback-lru")]

@@ -56,6 +56,19 @@ pub(crate) fn many(
     Ok(values.drain(offset.min(end)..end).collect())
 }
 
+/// One reply for each command of `pipeline`, those of `EXEC` if it is atomic.
+pub(crate) fn all(replies: Answer, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+    let commands = pipeline.len();
+    if !pipeline.is_transaction() {
+        return many(Ok(replies), pipeline, 0, commands);
+    }
+    match many(Ok(replies), pipeline, commands + 1, 1)?.pop() {
+        Some(Value::Array(values)) => Ok(values),
+        // What was watched has changed; but nothing is watched on a shared connection.
+        _ => Err(rewritten("EXECABORT Transaction discarded: EXEC was not answered with an array")),
+    }
+}
+
 /// Parsed rather than built, so that it has the kind and code of the server's own.
 fn rewritten(text: &str) -> RedisError {
     let line = format!("-{}\r\n", text.replace(['\r', '\n'], " "));

@@ -49,9 +49,11 @@ pub use conn::Conn;
 pub use dedicated::Dedicated;
 #[doc(hidden)]
 pub use dedicated::DedicatedIo;
-pub use degrade::{Answer, DegradableConn, Epoch, JournalStatus, Source};
+pub use degrade::{Answer, Answers, DegradableConn, Epoch, JournalStatus, Source};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
 pub use pool::{CloseReport, Health, Pool, PoolBuilder, State, Status};
+#[doc(hidden)]
+pub use push::Currency;
 pub use push::{Event, Invalidation, Message, Refusal, Subscriber, SubscriptionKind};
 pub use redis;

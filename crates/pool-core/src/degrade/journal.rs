@@ -119,10 +119,12 @@ pub struct JournalStatus {
 pub(super) struct Lease(u64);
 
 /// What a call would write, and why it does not ask Redis.
-pub(super) struct Write {
+pub(super) struct Write<'a> {
     pub(super) keys: Keys,
     pub(super) late: Option<LateWrite>,
     pub(super) why: Why,
+    /// What is journalled where the keys do not fit.
+    pub(super) stand_in: Option<&'a [u8]>,
 }
 
 /// Why a call comes to the journal.
@@ -159,10 +161,10 @@ impl Journal {
         fallback: &dyn Fallback,
         batch: &[&Cmd],
         atomic: bool,
-        write: Write,
+        write: Write<'_>,
         before: impl FnOnce() -> Option<Identity>,
     ) -> Result<Option<Ran>, Error> {
-        let Write { keys, late, why } = write;
+        let Write { keys, late, why, stand_in } = write;
         let mut inner = self.inner.lock();
         let writes = !keys.is_empty();
         let ask_redis = match why {
@@ -177,7 +179,7 @@ impl Journal {
         if let Some(late) = late {
             inner.add_late(late);
         }
-        let added = if writes { self.admit(&mut inner, keys)? } else { Keys::new() };
+        let added = if writes { self.admit(&mut inner, keys, stand_in)? } else { Keys::new() };
         let began = writes && !inner.local;
         if began {
             inner.local = true;
@@ -196,20 +198,25 @@ impl Journal {
         Ok(Some(Ran { values, began, unattended }))
     }
 
-    /// Adds what is new, all or nothing; returns what was added.
-    fn admit(&self, inner: &mut Inner, keys: Keys) -> Result<Keys, Error> {
-        let new = inner.keys.new_among(keys);
+    /// Adds what is new, all or nothing; returns what was added. Where there is no room for it, the stand-in is added,
+    /// for which there always is.
+    fn admit(&self, inner: &mut Inner, keys: Keys, stand_in: Option<&[u8]>) -> Result<Keys, Error> {
+        let mut new = inner.keys.new_among(keys);
         let (more_keys, more_bytes) = inner.keys.growth(&new);
         let (pending, bytes) = (inner.keys.len(), inner.keys.bytes());
-        if pending + more_keys > self.most_keys || bytes + more_bytes > self.most_bytes {
-            return Err(Error::not_sent(
-                Kind::Overloaded,
+        // A stand-in may have gone past the bounds: what adds nothing is not refused for that.
+        let keys_fit = more_keys == 0 || pending + more_keys <= self.most_keys;
+        let bytes_fit = more_bytes == 0 || bytes + more_bytes <= self.most_bytes;
+        if !(keys_fit && bytes_fit) {
+            let full = || {
                 format!(
                     "overloaded: the outage journal is full ({pending} keys of {}, {bytes} bytes of {}), so a write to \
                      one more key cannot be remembered until Redis is back",
                     self.most_keys, self.most_bytes
-                ),
-            ));
+                )
+            };
+            let stand_in = stand_in.ok_or_else(|| Error::not_sent(Kind::Overloaded, full()))?;
+            new = inner.keys.new_among(vec![stand_in.to_vec()]);
         }
         for key in &new {
             inner.keys.add(key.clone());

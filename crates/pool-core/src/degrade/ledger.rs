@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn server(name: &str) -> Option<Identity> {
-        Some(Identity { run_id: Some(name.to_owned()), replication_id: None })
+        Some(Identity { run_id: Some(name.into()), replication_id: None })
     }
 
     #[test]

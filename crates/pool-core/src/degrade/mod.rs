@@ -51,6 +51,19 @@ pub struct Answer {
     pub pending: bool,
 }
 
+/// The replies to a pipeline, and who gave them.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Answers {
+    /// One for each command of the pipeline, in order. A command that was refused has a [`Value::ServerError`] in its
+    /// place.
+    pub values: Vec<Value>,
+    /// Who gave them.
+    pub source: Source,
+    /// Something was written that Redis does not know of yet, as for [`Answer::pending`].
+    pub pending: bool,
+}
+
 /// A handle for commands that the fallback may answer while Redis is away.
 ///
 /// **What you write through it in an outage is forgotten, and the key is deleted in Redis on recovery.**
@@ -74,11 +87,12 @@ pub struct DegradableConn {
     shared: Arc<Shared>,
     conn: Conn,
     timeout: Option<Duration>,
+    stand_in: Option<Arc<[u8]>>,
 }
 
 impl DegradableConn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { conn: Conn::new(shared.clone()), shared, timeout: None }
+        Self { conn: Conn::new(shared.clone()), shared, timeout: None, stand_in: None }
     }
 
     /// The same connection with another limit to wait for Redis, in place of `degrade_after`.
@@ -86,6 +100,24 @@ impl DegradableConn {
     pub fn with_timeout(mut self, limit: Duration) -> Self {
         self.timeout = Some(limit.min(timer::LONGEST));
         self
+    }
+
+    /// When the outage journal is full, this key is journalled in place of the keys of a call: for owners of a
+    /// namespace, who see to it that its removal makes everything else in the namespace invalid. For the crate
+    /// `cenote-cache`.
+    ///
+    /// There is always room for it, also beyond the journal's bounds, so no write fails for want of room.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_stand_in(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.stand_in = Some(key.into().into());
+        self
+    }
+
+    /// The fallback answers now, whether or not Redis would: there was a write in this outage, and the outage
+    /// or the removal of what was written is not over; or the pool is embedded.
+    pub fn is_local(&self) -> bool {
+        self.shared.embedded || self.shared.journal.is_local()
     }
 
     /// Runs one command and tells who answered.
@@ -101,6 +133,27 @@ impl DegradableConn {
         };
         let value = value.extract_error().map_err(Error::answered)?;
         Ok(Answer { value, source, pending })
+    }
+
+    /// Runs a pipeline, atomic or not, and tells who answered: all of it is answered by one of the two.
+    ///
+    /// There is a value for every command, whatever the pipeline was told to ignore; for an atomic one those of the
+    /// `EXEC` reply. An empty pipeline that is not atomic is answered without asking anybody.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conn`], and when one of the commands is not degradable while Redis is away: nothing has run then. A
+    /// transaction that the server aborted is an error too ([`Outcome::Answered`]), while a single command that was
+    /// refused is a value.
+    ///
+    /// **Cancel safety.** As for [`query`](Self::query): what was dropped may still be executed, and is not journalled.
+    pub async fn query_pipeline(&mut self, pipeline: &Pipeline) -> Result<Answers, Error> {
+        if answer::is_nothing(pipeline) {
+            return Ok(Answers { values: Vec::new(), source: Source::Redis, pending: false });
+        }
+        let (replies, source, pending) = self.run(Payload::Batch(pipeline)).await?;
+        let values = answer::all(replies, pipeline).map_err(Error::answered)?;
+        Ok(Answers { values, source, pending })
     }
 
     async fn run(&mut self, payload: Payload<'_>) -> Result<(Replies, Source, bool), Error> {
@@ -212,11 +265,13 @@ impl DegradableConn {
         let fallback = shared.fallback.as_ref().ok_or_else(no_fallback)?;
         let batch: Vec<&Cmd> = payload.commands().collect();
         let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
-        let write = Write { keys, late, why };
+        let write = Write { keys, late, why, stand_in: self.stand_in.as_deref() };
         shared.journal.run(&**fallback, &batch, atomic, write, || shared.context.identity())
     }
 
-    fn limit(&self) -> Duration {
+    /// How long it waits for Redis at this moment; for the crate `cenote-cache`.
+    #[doc(hidden)]
+    pub fn limit(&self) -> Duration {
         let config = &self.shared.context.config;
         let heard = self.shared.context.has_heard();
         self.timeout.unwrap_or(if heard { config.degrade_after } else { config.degrade_after_first })

@@ -1,6 +1,7 @@
 //! The greeting: who we are, which protocol and database, and whether the server serves.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, ProtocolVersion, RedisError, Value};
@@ -28,7 +29,7 @@ pub(crate) struct Greeting {
 /// Which process answered, and which history of data it serves. `None` where the server would not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    pub(crate) run_id: Option<String>,
+    pub(crate) run_id: Option<Arc<str>>,
     pub(crate) replication_id: Option<String>,
 }
 
@@ -134,7 +135,7 @@ fn read_identity(replies: Vec<Value>) -> Identity {
         let mut lines = texts.iter().flat_map(|text| text.lines());
         lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     };
-    Identity { run_id: field("run_id:"), replication_id: field("master_replid:") }
+    Identity { run_id: field("run_id:").map(Arc::from), replication_id: field("master_replid:") }
 }
 
 fn speaks_no_hello(error: &RedisError) -> bool {

@@ -63,6 +63,8 @@ impl Drop for Proof {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) greeting: Mutex<Option<Greeting>>,
+    /// How often that lock was given another identity than it had.
+    server_changes: AtomicU64,
     pub(crate) last_error: Mutex<Option<String>>,
     pub(crate) dials: AtomicU64,
     pub(crate) connected: AtomicU64,
@@ -184,8 +186,16 @@ impl Context {
     }
 
     /// The first greeting is part of the log's story; a connection that replaces a lost one is counted.
+    ///
+    /// Invariant: it is called before the connection is handed to whoever sends commands on it, so no reply comes
+    /// from a server that is not known yet.
     fn note_greeting(&self, greeting: &Greeting) {
-        *self.seen.greeting.lock() = Some(greeting.clone());
+        let mut last = self.seen.greeting.lock();
+        if last.as_ref().map(|last| &last.identity) != Some(&greeting.identity) {
+            self.seen.server_changes.fetch_add(1, Ordering::Release);
+        }
+        *last = Some(greeting.clone());
+        drop(last);
         if self.seen.connected.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(
                 target: "cenote",
@@ -330,6 +340,11 @@ impl Context {
     /// Which server greeted us last.
     pub(crate) fn identity(&self) -> Option<Identity> {
         self.seen.greeting.lock().as_ref().map(|greeting| greeting.identity.clone())
+    }
+
+    /// How often another server than the one before greeted us.
+    pub(crate) fn server_changes(&self) -> u64 {
+        self.seen.server_changes.load(Ordering::Acquire)
     }
 
     pub(crate) fn observe_latency(&self, sample: Duration) {

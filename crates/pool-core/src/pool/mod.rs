@@ -3,11 +3,13 @@
 mod builder;
 mod chronicle;
 mod close;
+mod companions;
 mod context;
 mod shared;
 mod state;
 mod status;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
@@ -20,7 +22,7 @@ use tokio::sync::watch;
 use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
 use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
-use crate::degrade::{DegradableConn, Epoch, Journal, no_fallback};
+use crate::degrade::{DegradableConn, Epoch, Journal, JournalStatus, no_fallback};
 use crate::error::Error;
 use crate::fallback::Fallback;
 use crate::push::{Hubs, Local, Subscriber};
@@ -28,6 +30,7 @@ use crate::push::{Hubs, Local, Subscriber};
 pub use builder::PoolBuilder;
 pub use close::CloseReport;
 use close::Closing;
+use companions::Companions;
 pub(crate) use context::{Context, Proof};
 pub(crate) use shared::{Shared, current_runtime};
 pub use state::State;
@@ -84,6 +87,7 @@ impl Pool {
                 embedded,
                 next_conn: AtomicUsize::new(0),
                 closing: Closing::new(),
+                companions: Companions::default(),
             }),
         }
     }
@@ -230,6 +234,41 @@ impl Pool {
     /// The pool's health, ready to be serialised.
     pub fn status(&self) -> Status {
         status::status(&self.shared)
+    }
+
+    /// What the outage journal holds at this moment: the part of [`status`](Self::status) with that name, for who
+    /// asks often.
+    pub fn journal_status(&self) -> JournalStatus {
+        self.shared.journal.status()
+    }
+
+    /// The run id of the server that greeted last, `None` while it is unknown; for the crate `cenote-cache`.
+    ///
+    /// It is up to date before any command is sent on the connection that brought the greeting.
+    #[doc(hidden)]
+    pub fn server_id(&self) -> Option<Arc<str>> {
+        self.shared.context.identity().and_then(|identity| identity.run_id)
+    }
+
+    /// Grows whenever a greeting brings another identity (run id or replication id) than the one before, the first
+    /// one included; for the crate `cenote-cache`.
+    ///
+    /// One atomic load. It is up to date, and so is [`server_id`](Self::server_id) for whoever has read it, before
+    /// any command is sent on the connection that brought the greeting. Servers that do not tell who they are (a user
+    /// that may not ask `INFO`) look all alike.
+    #[doc(hidden)]
+    pub fn server_changes(&self) -> u64 {
+        self.shared.context.server_changes()
+    }
+
+    /// One `T` per type and name for all clones of this pool, for as long as somebody holds it; for the crate
+    /// `cenote-cache`.
+    ///
+    /// `make` runs if there is none, under a lock: it must be quick, and must not ask this pool for a companion. The
+    /// pool does not keep the companion alive; one that was let go may still be in its `Drop` while the next is made.
+    #[doc(hidden)]
+    pub fn companion<T: Any + Send + Sync>(&self, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
+        self.shared.companions.get(name, make)
     }
 
     /// Ends the pool for all its clones: new calls fail at once, what is in flight has `close_timeout` to

@@ -17,6 +17,8 @@ use crate::pool::Context;
 use crate::push::{Hubs, Local};
 use crate::transport::Farewell;
 
+use super::companions::Companions;
+
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
     pub(crate) sets: Sets,
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) embedded: bool,
     pub(crate) next_conn: AtomicUsize,
     pub(crate) closing: super::close::Closing,
+    pub(crate) companions: Companions,
 }
 
 impl Shared {

@@ -95,9 +95,8 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Tells the subscribers' bookkeeping that the connection is gone. True if the server ever replied on it.
+    /// Gives the connection up. True if the server ever replied on it.
     pub(super) fn close(self) -> bool {
-        self.hub.state().lock().machine.lost();
         self.replies > 0
     }
 
@@ -220,6 +219,13 @@ impl<'a> Driver<'a> {
             self.probe.hasten(Instant::now());
             self.change = next_change(states);
         }
+    }
+}
+
+/// However it ends, also when the runtime drops it: subscribers fall behind first, and then the socket goes.
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.hub.state().lock().machine.lost();
     }
 }
 

@@ -4,6 +4,11 @@
 //! Invariants, all under the one lock:
 //! * While `behind`, nothing is let in: the gap that is yet to be announced covers it. `missing` counts the
 //!   subscriptions that are not back yet; the gap is announced by whoever brings the last one back, so once.
+//! * While `moving`, the subscriber belongs to no connection: nothing is let in, and nothing announced.
+//! * `currency` is odd exactly while it is neither behind nor moving nor at its end. It turns even in the step in
+//!   which that begins, and odd before the gap is queued that ends it. Where something was dropped or refused and all
+//!   that stays so, it skips two, before the event that tells it can be read. So it never has one value twice, and
+//!   never one for the times before and after something that was missed.
 //! * Gaps and refusals are never dropped for room; gaps that end up side by side become one, and so do
 //!   invalidations of everything.
 
@@ -12,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
+use super::currency::Currency;
 use super::event::{Event, Invalidation, Refusal};
 use super::topics::Topic;
 
@@ -33,7 +39,9 @@ struct State {
     refused: Vec<Topic>,
     behind: bool,
     missing: usize,
+    moving: bool,
     end: Option<End>,
+    currency: Currency,
     waker: Option<Waker>,
 }
 
@@ -67,7 +75,9 @@ impl Queue {
             refused: Vec::new(),
             behind: false,
             missing: 0,
+            moving: false,
             end: None,
+            currency: Currency::new(),
             waker: None,
         }))
     }
@@ -78,9 +88,13 @@ impl Queue {
         state.make_room();
     }
 
+    pub(super) fn currency(&self) -> Currency {
+        self.0.lock().currency.clone()
+    }
+
     pub(super) fn push(&self, event: Event, wakes: &mut Wakes) {
         let mut state = self.0.lock();
-        if !state.behind && state.end.is_none() {
+        if state.is_current() {
             state.push(event);
             wakes.extend(state.waker.take());
         }
@@ -89,6 +103,7 @@ impl Queue {
     /// A subscription is no more. Told even while it is behind, as no gap covers that.
     pub(super) fn refuse(&self, refusal: Refusal, wakes: &mut Wakes) {
         let mut state = self.0.lock();
+        state.currency.skip();
         state.refused.push(refusal.topic.clone());
         state.push(Event::Refused(refusal));
         wakes.extend(state.waker.take());
@@ -104,6 +119,7 @@ impl Queue {
         let mut state = self.0.lock();
         state.behind = true;
         state.missing += 1;
+        state.note_currency();
     }
 
     /// A subscription is back, or is not waited for any more.
@@ -113,22 +129,34 @@ impl Queue {
         state.announce(wakes);
     }
 
+    /// It is about to leave its connection, with `any` subscriptions, for another one.
+    pub(super) fn set_out(&self, any: bool) {
+        let mut state = self.0.lock();
+        state.behind |= any;
+        state.moving = any;
+        state.note_currency();
+    }
+
     /// Its subscriptions, if it has `any`, begin anew on another connection.
     pub(super) fn begin_move(&self, any: bool) {
         let mut state = self.0.lock();
-        (state.behind, state.missing) = (any, 0);
+        (state.behind, state.missing, state.moving) = (any, 0, any);
         if state.end == Some(End::Orphaned) {
             state.end = None;
         }
+        state.note_currency();
     }
 
     pub(super) fn end_move(&self, wakes: &mut Wakes) {
-        self.0.lock().announce(wakes);
+        let mut state = self.0.lock();
+        state.moving = false;
+        state.announce(wakes);
     }
 
     pub(super) fn orphan(&self, wakes: &mut Wakes) {
         let mut state = self.0.lock();
         state.end.get_or_insert(End::Orphaned);
+        state.note_currency();
         wakes.extend(state.waker.take());
     }
 
@@ -137,6 +165,7 @@ impl Queue {
         if state.end != Some(End::Over) {
             state.end = Some(End::Closed);
         }
+        state.note_currency();
         wakes.extend(state.waker.take());
     }
 
@@ -175,9 +204,19 @@ impl Queue {
 }
 
 impl State {
+    /// Nothing is missed at this moment.
+    fn is_current(&self) -> bool {
+        !self.behind && !self.moving && self.end.is_none()
+    }
+
+    fn note_currency(&self) {
+        self.currency.set_current(self.is_current());
+    }
+
     fn announce(&mut self, wakes: &mut Wakes) {
-        if self.behind && self.missing == 0 {
+        if self.behind && self.missing == 0 && !self.moving {
             self.behind = false;
+            self.note_currency();
             self.push(Event::Gap);
             wakes.extend(self.waker.take());
         }
@@ -202,6 +241,7 @@ impl State {
             if let Some(event) = self.events.remove(oldest) {
                 self.bytes -= cost(&event);
                 self.lagged += 1;
+                self.currency.skip();
             }
             let before = oldest.checked_sub(1).and_then(|before| self.events.get(before));
             if let (Some(before), Some(after)) = (before, self.events.get(oldest))

@@ -13,6 +13,7 @@ use futures_core::Stream;
 use redis::ToRedisArgs;
 use tokio::runtime::Handle;
 
+use super::currency::Currency;
 use super::event::Event;
 use super::hub::{Acks, Hub};
 use super::queue::{Bounds, Next, Queue, Wakes};
@@ -182,6 +183,12 @@ impl Subscriber {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
+    /// Whether this subscriber has missed nothing; for the crate `cenote-cache`.
+    #[doc(hidden)]
+    pub fn currency(&self) -> Currency {
+        self.queue.currency()
+    }
+
     async fn add(&mut self, kind: Kind, names: Vec<Vec<u8>>) -> Result<(), Error> {
         self.shared.context.breaker.admit()?;
         self.forget_refused();
@@ -268,6 +275,7 @@ impl Subscriber {
             }
             self.forget_refused();
             if let Some(old) = self.hub.take() {
+                self.queue.set_out(!self.topics.is_empty());
                 old.leave(&self.topics, &self.queue);
             }
             let hub = self.shared.hubs.pick(&self.shared, handle, self.at);
@@ -359,6 +367,8 @@ impl Stream for Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.shared.hubs.exit(self.id);
+        // Before the subscriptions end: its currency may outlive it.
+        self.queue.close(&mut Wakes::new());
         self.leave(&self.topics);
     }
 }

@@ -172,11 +172,12 @@ impl Topics {
         let Some(entry) = self.maps[topic.kind as usize].remove(&topic.name) else { return };
         self.members -= entry.members.len();
         for member in entry.members {
+            // Before a gap that says that all is well again.
+            let refusal = Refusal { topic: topic.clone(), error: error.clone() };
+            member.queue.refuse(refusal, wakes);
             if !entry.confirmed {
                 member.queue.catch_up(wakes);
             }
-            let refusal = Refusal { topic: topic.clone(), error: error.clone() };
-            member.queue.refuse(refusal, wakes);
         }
     }
 
