@@ -304,4 +304,65 @@ mod tests {
         queue.push(keys(1_000), &mut wakes);
         assert_eq!(drain(&queue).len(), 1, "the newest stays, however large");
     }
+
+    fn message() -> Event {
+        Event::Invalidated(Invalidation::Keys(vec![b"k".to_vec()].into()))
+    }
+
+    #[test]
+    fn the_currency_never_has_one_value_before_and_after_something_that_was_missed() {
+        let queue = Queue::new(Bounds { events: 1, bytes: 100 });
+        let (mut wakes, currency) = (Wakes::new(), queue.currency());
+        let lose = |times: usize| (0..times).for_each(|_| queue.fall_behind());
+        queue.push(message(), &mut wakes);
+        assert_eq!(currency.get(), 1);
+        queue.push(message(), &mut wakes);
+        assert_eq!(currency.get(), 3, "dropped");
+        lose(2);
+        assert_eq!(currency.get(), 4, "one loss, however many subscriptions");
+        queue.catch_up(&mut wakes);
+        assert_eq!(currency.get(), 4, "one is still missing");
+        queue.set_bounds(|bounds| bounds.bytes = 0);
+        assert_eq!(currency.get(), 4, "the newest stays");
+        queue.catch_up(&mut wakes);
+        // The gap pushes out the last message.
+        assert_eq!(currency.get(), 7);
+        // The first gap is not read yet, so it stands for the second one too.
+        lose(1);
+        queue.catch_up(&mut wakes);
+        assert_eq!(currency.get(), 9);
+        assert!(matches!(drain(&queue)[..], [Event::Lagged(2), Event::Gap]));
+        assert_eq!(currency.get(), 9, "reading changes nothing");
+        queue.close(&mut wakes);
+        queue.close(&mut wakes);
+        assert_eq!(currency.get(), 10);
+        queue.catch_up(&mut wakes);
+        assert_eq!(currency.get(), 10, "for ever");
+    }
+
+    #[test]
+    fn on_the_move_nothing_is_let_in_or_announced_and_the_currency_is_even() {
+        let queue = Queue::new(Bounds { events: 9, bytes: 100 });
+        let (mut wakes, currency) = (Wakes::new(), queue.currency());
+        queue.begin_move(false);
+        queue.end_move(&mut wakes);
+        assert_eq!(currency.get(), 1, "a first connection, with nothing subscribed to yet");
+        queue.fall_behind();
+        queue.set_out(true);
+        // The old connection lets go of what was missing.
+        queue.catch_up(&mut wakes);
+        queue.push(message(), &mut wakes);
+        assert_eq!((currency.get(), drain(&queue).len()), (2, 0));
+        queue.begin_move(true);
+        queue.fall_behind();
+        queue.end_move(&mut wakes);
+        assert_eq!((currency.get(), drain(&queue).len()), (2, 0));
+        queue.catch_up(&mut wakes);
+        assert_eq!(currency.get(), 3);
+        assert!(matches!(drain(&queue)[..], [Event::Gap]));
+        queue.orphan(&mut wakes);
+        assert_eq!(currency.get(), 4);
+        queue.begin_move(false);
+        assert_eq!(currency.get(), 5, "everything was ended meanwhile");
+    }
 }
