@@ -93,6 +93,7 @@ async fn a_transaction_that_was_aborted_is_an_error_and_nothing_of_it_has_run() 
         let error = soft.query_pipeline(&aborted).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Answered, "{error}");
         assert_eq!(error.server_error().and_then(|error| error.code()), Some("EXECABORT"), "{error}");
+        assert!(error.to_string().contains("wrong number of arguments"), "which was at fault: {error}");
         assert_eq!(soft.query_pipeline(pipeline(false).get("k")).await.unwrap().values, [Value::Nil]);
     }
 }
