@@ -33,6 +33,7 @@ impl<'a> Tags<'a> {
         Err(Corrupt::Malformed("a tag that is no UTF-8"))
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.count
     }

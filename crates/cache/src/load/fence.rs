@@ -1,0 +1,105 @@
+//! The fence of a load: a key of its own, taken before the loader starts and removed by whoever writes or removes the
+//! value. What was loaded is stored only if the fence still has the token it had at the beginning.
+//!
+//! Loads of several processes share a fence: the first takes it, the others have its token. A removal ends it for all
+//! of them, and the next load takes a new one. So nobody is in anybody's way, and a process that dies leaves nothing
+//! behind that holds up others.
+
+use cenote_pool_core::Conn;
+use cenote_pool_core::redis::aio::ConnectionLike;
+use cenote_pool_core::redis::{self, RedisError, Value};
+
+use crate::namespace::Names;
+use crate::write::Encoded;
+
+/// Stores the value, or removes it if there is none, and ends the fence; unless the fence was ended before.
+const COMMIT: &str = r"
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '0' then redis.call('DEL', KEYS[1])
+elseif ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[4])
+else redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3]) end
+redis.call('DEL', KEYS[2])
+return 1
+";
+
+/// Ends the fence, if it is still the one.
+const RELEASE: &str =
+    r"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+#[derive(Default)]
+pub(crate) struct Fence {
+    token: Vec<u8>,
+    /// We took it, and nobody else had.
+    pub(crate) first: bool,
+}
+
+/// What Redis said when the fence was asked for.
+pub(crate) struct Taken {
+    pub(crate) fence: Option<Fence>,
+    /// What was under the value's name by then.
+    pub(crate) value: Value,
+    pub(crate) time: Value,
+}
+
+fn token() -> Vec<u8> {
+    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into_bytes()
+}
+
+/// Takes the fences of `names`, each for `ms`, or joins them.
+pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<Vec<Taken>, RedisError> {
+    let mut pipeline = redis::pipe();
+    let mut tokens = Vec::with_capacity(names.len());
+    pipeline.cmd("TIME");
+    for name in names {
+        let (fence, token) = (Names::fence(name), token());
+        pipeline.cmd("SET").arg(&fence).arg(&token).arg("NX").arg("PX").arg(ms);
+        pipeline.cmd("GET").arg(&fence).cmd("PEXPIRE").arg(&fence).arg(ms);
+        // Read behind the fence: what is there now was stored by somebody who was done meanwhile.
+        pipeline.cmd("GET").arg(name);
+        tokens.push(token);
+    }
+    let replies = conn.req_packed_commands(&pipeline, 0, 1 + names.len() * 4).await?;
+    let mut replies = replies.into_iter();
+    let time = replies.next().unwrap_or_default();
+    let taken = tokens.into_iter().map(|ours| {
+        let mut next = || replies.next().unwrap_or_default();
+        let (set, there, _, value) = (next(), next(), next(), next());
+        let fence = match there {
+            Value::BulkString(token) => Some(Fence { first: set == Value::Okay && token == ours, token }),
+            // Removed in between, or refused.
+            _ => None,
+        };
+        Taken { fence, value, time: time.clone() }
+    });
+    Ok(taken.collect())
+}
+
+/// Stores what was loaded; with `None` removes what was there. One answer for each: whether it was done.
+pub(crate) async fn commit(
+    conn: &mut Conn,
+    loads: &[(&[u8], &Fence, Option<&Encoded>)],
+) -> Result<Vec<Result<bool, RedisError>>, RedisError> {
+    let mut pipeline = redis::pipe();
+    for (name, fence, encoded) in loads {
+        pipeline.cmd("EVAL").arg(COMMIT).arg(2).arg(*name).arg(Names::fence(name)).arg(&fence.token);
+        match encoded {
+            None => pipeline.arg("0").arg("").arg(""),
+            Some(Encoded { bytes, kept }) => {
+                pipeline.arg("1").arg(kept.map(|kept| kept.to_string()).unwrap_or_default()).arg(bytes)
+            }
+        };
+    }
+    let replies = conn.req_packed_commands(&pipeline, 0, loads.len()).await?;
+    Ok(replies.into_iter().map(|reply| Ok(reply.extract_error()? == Value::Int(1))).collect())
+}
+
+/// A load that came to nothing must not be waited for; one that others may share is left to them.
+pub(crate) async fn release(conn: &mut Conn, name: &[u8], fence: &Fence) {
+    if !fence.first {
+        return;
+    }
+    let mut cmd = redis::cmd("EVAL");
+    cmd.arg(RELEASE).arg(1).arg(Names::fence(name)).arg(&fence.token);
+    // It ends by itself, too.
+    let _ = conn.req_packed_command(&cmd).await;
+}

@@ -1,0 +1,137 @@
+//! Storing what was loaded, unless something was written or removed meanwhile.
+
+use std::time::Duration;
+
+use cenote_pool_core::Conn;
+use cenote_pool_core::redis::{self, RedisError};
+
+use super::cx::Said;
+use super::fence::{self, Fence};
+use super::flight::Flight;
+use crate::cache::{Inner, Key, shown};
+use crate::error::Error;
+use crate::event::Event;
+use crate::namespace::{Names, Version};
+use crate::write::{Encoded, Facts, set, tags_of};
+
+/// Who keeps what is loaded.
+pub(super) enum Keeper {
+    /// Redis, behind one fence for each value.
+    Redis(Conn, Vec<Fence>),
+    /// Redis is away: the fallback does.
+    Fallback,
+    Nobody,
+}
+
+impl Keeper {
+    /// The fences could not be asked for.
+    pub(super) fn without(error: &RedisError) -> Self {
+        let error = cenote_pool_core::Error::from_redis(error);
+        if error.is_some_and(|error| error.is_unavailable() || error.is_timeout()) {
+            Self::Fallback
+        } else {
+            Self::Nobody
+        }
+    }
+}
+
+/// What a load brought.
+pub(super) struct Loaded<'a, V> {
+    pub(super) name: &'a [u8],
+    pub(super) flight: &'a Flight<V>,
+    pub(super) value: Option<&'a V>,
+    pub(super) said: &'a Said,
+    pub(super) cost: Duration,
+}
+
+impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    pub(super) async fn keep(&self, keeper: Keeper, loads: &[Loaded<'_, V>]) {
+        match keeper {
+            Keeper::Redis(conn, fences) => self.commit(conn, &fences, loads).await,
+            Keeper::Fallback => self.keep_locally(loads).await,
+            Keeper::Nobody => {
+                loads.iter().for_each(|load| self.not_stored(load.name, "Redis gave it no fence"));
+            }
+        }
+    }
+
+    async fn commit(&self, mut conn: Conn, fences: &[Fence], loads: &[Loaded<'_, V>]) {
+        let mut encoded = Vec::with_capacity(loads.len());
+        for (load, fence) in loads.iter().zip(fences) {
+            match self.encode_load(load, load.flight.version) {
+                Ok(bytes) => encoded.push((load, fence, bytes)),
+                Err(error) => self.not_stored(load.name, &error.to_string()),
+            }
+        }
+        let commits: Vec<_> =
+            encoded.iter().map(|(load, fence, bytes)| (load.name, *fence, bytes.as_ref())).collect();
+        let answers = match fence::commit(&mut conn, &commits).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                // Whether it was stored is not known; that it is not stored late, the fence sees to.
+                loads.iter().for_each(|load| self.not_stored(load.name, &error.to_string()));
+                if matches!(Keeper::without(&error), Keeper::Fallback) {
+                    self.keep_locally(loads).await;
+                }
+                return;
+            }
+        };
+        for ((load, ..), answer) in encoded.iter().zip(answers) {
+            match answer {
+                Ok(true) => self.namespace.epochs.touch(self.namespace.epochs.place(load.name)),
+                Ok(false) => self.not_stored(load.name, "it was written or removed meanwhile"),
+                Err(error) => self.not_stored(load.name, &error.to_string()),
+            }
+        }
+    }
+
+    /// Should Redis be back just now, it gets a value of no version, which nobody takes for one.
+    async fn keep_locally(&self, loads: &[Loaded<'_, V>]) {
+        let epochs = &self.namespace.epochs;
+        for load in loads.iter().filter(|load| epochs.holds(epochs.place(load.name), load.flight.since)) {
+            let mut pipeline = redis::pipe();
+            match self.encode_load(load, Version::NONE) {
+                Ok(Some(encoded)) if !self.is_raw() => set(&mut pipeline, load.name, &encoded),
+                // A bare value would be taken for what it is wherever it is.
+                Ok(Some(encoded)) if self.namespace.is_local().unwrap_or(false) => {
+                    set(&mut pipeline, load.name, &encoded);
+                }
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    pipeline.cmd("DEL").arg(load.name).arg(Names::fence(load.name));
+                }
+                Err(error) => {
+                    self.not_stored(load.name, &error.to_string());
+                    continue;
+                }
+            }
+            if let Err(error) = self.namespace.query_without_waiting(&pipeline).await {
+                self.not_stored(load.name, &error.to_string());
+            }
+        }
+    }
+
+    /// `None`: there is nothing, and that is not to be remembered.
+    fn encode_load(&self, load: &Loaded<'_, V>, version: Version) -> Result<Option<Encoded>, Error> {
+        if load.value.is_none() && self.options.negative.is_none() {
+            return Ok(None);
+        }
+        let tags = tags_of(load.said.tags.iter().map(String::as_str))?;
+        if !tags.is_empty() {
+            self.refuse_raw("a cache with raw keys stores bare values, which have no tags")?;
+        }
+        let facts = Facts {
+            ttl: load.said.ttl,
+            cost_us: u32::try_from(load.cost.as_micros()).unwrap_or(u32::MAX),
+            tags: &tags,
+            version,
+            serial: load.flight.since,
+        };
+        self.encode(load.value, &facts).map(Some)
+    }
+
+    fn not_stored(&self, name: &[u8], why: &str) {
+        self.namespace.counters.not_stored.one();
+        self.tell(&Event::NotStored { name: shown(name), why: why.to_owned() });
+    }
+}

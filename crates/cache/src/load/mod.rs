@@ -1,0 +1,159 @@
+//! Loading what the cache has not: one loader for all who ask, on a task of its own, behind a fence.
+
+mod cooling;
+mod cx;
+mod fence;
+mod flight;
+mod keep;
+mod many;
+mod refresh;
+mod run;
+
+use std::any::Any;
+use std::borrow::Borrow;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::cache::{Cache, Inner, Key};
+use crate::error::{Error, LoadError};
+use crate::key::CacheKey;
+use crate::lookup::Tier;
+use crate::namespace::Version;
+
+pub(crate) use cooling::Cooling;
+pub use cx::Cx;
+pub(crate) use flight::{Boarded, Flights, Outcome};
+
+use run::{Load, Why};
+
+impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
+    /// The value of `key`: from the cache, or else from `loader`, which then runs once for all who ask meanwhile. `None`
+    /// is what the loader found out: that there is nothing.
+    ///
+    /// The loader runs on a task of its own: it goes on when its caller is cancelled, and stores what it loads. A caller
+    /// for whom there is a stale value has that at once, and its loader runs behind it. What was written or removed
+    /// since a load began is never undone by it.
+    ///
+    /// # Errors
+    ///
+    /// What became of the loader ([`LoadError`]); the key is free afterwards, and the next caller runs its own. That
+    /// Redis is away is no error: the loader runs, and what it loads is kept in the fallback meanwhile.
+    ///
+    /// **Cancel safety.** Dropping it leaves the load under way.
+    pub async fn get_or_load<Q, F, Fut, E>(&self, key: &Q, loader: F) -> Result<Option<Arc<V>>, LoadError<E>>
+    where
+        K: Borrow<Q>,
+        Q: CacheKey + Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let inner = &self.inner;
+        let entry = inner.look_in_l1(key);
+        let (entry, version) = match entry {
+            Some(entry) => (Some(entry), Version::NONE),
+            None => {
+                let name = inner.name(key);
+                let seen = inner.read(key, &name).await.or_else(Seen::unless_unusable)?;
+                inner.count(&seen);
+                (seen.entry, inner.version_of(seen.tier, seen.version).await)
+            }
+        };
+        if let Some(entry) = entry {
+            if entry.value.is_some() {
+                inner.refresh(&key.to_owned(), &entry, version, loader);
+            } else if entry.left == 0 {
+                return inner.fly(key.to_owned(), version, loader).await;
+            }
+            return Ok(entry.value);
+        }
+        inner.fly(key.to_owned(), version, loader).await
+    }
+}
+
+type Seen<V> = crate::read::Seen<V>;
+
+impl<V> Seen<V> {
+    /// What Redis refuses to read is loaded; without a pool nothing is.
+    fn unless_unusable<E>(error: Error) -> Result<Self, LoadError<E>> {
+        if error.is_closed() || error.is_config() || error.pool().is_none() {
+            return Err(LoadError::Unavailable(error));
+        }
+        Ok(Self { entry: None, tier: Tier::Fallback, version: Version::NONE })
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    /// The version under which a load is to begin.
+    async fn version_of(&self, tier: Tier, version: Version) -> Version {
+        if version.is_known() || tier == Tier::Fallback || self.is_raw() {
+            version
+        } else {
+            self.namespace.version().await
+        }
+    }
+
+    /// Waits for the flight of `key`, or begins it.
+    async fn fly<F, Fut, E>(
+        self: &Arc<Self>,
+        key: K,
+        version: Version,
+        loader: F,
+    ) -> Result<Option<Arc<V>>, LoadError<E>>
+    where
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let name = self.name(&key);
+        let place = self.namespace.epochs.place(&name);
+        loop {
+            match Flights::board(&self.shared, &self.namespace, &key, place, version) {
+                Boarded::Begun(ticket, waiting) => {
+                    let handle = current_runtime()?;
+                    let load = Load { cache: self.clone(), name, ticket, stale: None, why: Why::Missing };
+                    handle.spawn(load.run(loader));
+                    return settle(waiting.outcome().await).unwrap_or(Err(LoadError::Interrupted));
+                }
+                Boarded::Joined(waiting) => {
+                    self.namespace.counters.coalesced.one();
+                    // A flight that came to nothing, or failed with an error of another type, is no answer: ours may be
+                    // the next.
+                    if let Some(result) = settle(waiting.outcome().await) {
+                        return result;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a caller is told; `None` if it must see for itself.
+fn settle<V, E: Send + Sync + 'static>(
+    outcome: Option<Outcome<V>>,
+) -> Option<Result<Option<Arc<V>>, LoadError<E>>> {
+    // Past the soft limit.
+    let Some(outcome) = outcome else { return Some(Err(LoadError::Timeout)) };
+    Some(match outcome {
+        Outcome::Loaded(value) => Ok(value),
+        Outcome::Failed(error) => Err(LoadError::Loader(downcast(error)?)),
+        Outcome::TimedOut => Err(LoadError::Timeout),
+        Outcome::Panicked => Err(LoadError::Panicked),
+        Outcome::Gone => return None,
+    })
+}
+
+fn downcast<E: Send + Sync + 'static>(error: Arc<dyn Any + Send + Sync>) -> Option<Arc<E>> {
+    error.downcast().ok()
+}
+
+fn current_runtime<E>() -> Result<Handle, LoadError<E>> {
+    Handle::try_current().map_err(|_| {
+        LoadError::Unavailable(Error::config(
+            "called outside a tokio runtime: call it from async code run by tokio",
+        ))
+    })
+}

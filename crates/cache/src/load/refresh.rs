@@ -1,0 +1,59 @@
+//! Loading behind a value that is there: because it is stale, or soon will be.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::run::{Load, Why};
+use super::{Boarded, Cx, Flights};
+use crate::cache::{Inner, Key};
+use crate::clock::now_ms;
+use crate::namespace::Version;
+use crate::read::Entry;
+
+/// A source that failed behind a stale value is left alone for so long, in ms.
+const REST: u64 = 1_000;
+
+impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    /// Starts `loader` behind `entry`, if it is time.
+    pub(super) fn refresh<F, Fut, E>(self: &Arc<Self>, key: &K, entry: &Entry<V>, version: Version, loader: F)
+    where
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        if !self.is_due(entry) || self.shared.flights.is_flying(key) || self.shared.cooling.is_cool(key) {
+            return;
+        }
+        let Ok(handle) = Handle::try_current() else { return };
+        let name = self.name(key);
+        let version = if version.is_known() { version } else { self.namespace.versions.known() };
+        let place = self.namespace.epochs.place(&name);
+        if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, key, place, version)
+        {
+            self.namespace.counters.refreshes.one();
+            let stale = entry.value.clone();
+            let load = Load { cache: self.clone(), name, ticket, stale, why: Why::Refresh };
+            handle.spawn(load.run(loader));
+        }
+    }
+
+    fn is_due(&self, entry: &Entry<V>) -> bool {
+        if entry.left == 0 {
+            return true;
+        }
+        let Some(beta) = self.options.early else { return false };
+        // XFetch: cost * beta * -ln(random) reaches the time that is left.
+        entry.cost as f64 * beta * -fastrand::f64().max(f64::MIN_POSITIVE).ln() >= entry.left as f64
+    }
+
+    /// The source failed.
+    pub(super) fn cool(&self, key: &K) {
+        self.shared.cooling.cool(key.clone(), now_ms() + REST);
+    }
+
+    pub(super) fn forgive(&self, key: &K) {
+        self.shared.cooling.forgive(key);
+    }
+}

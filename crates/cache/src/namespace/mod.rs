@@ -1,0 +1,211 @@
+//! What all caches of one namespace on one pool share: its names in Redis, its version, and what was touched.
+
+mod conns;
+mod epochs;
+mod names;
+mod tracker;
+mod version;
+pub(crate) mod versions;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cenote_pool_core::redis::aio::ConnectionLike;
+use cenote_pool_core::redis::{self, Cmd, Pipeline, Value};
+use cenote_pool_core::{Answer, Answers, Conn, DegradableConn, Pool, Source};
+
+use crate::clock::ServerClock;
+use crate::error::Error;
+use crate::journal::JournalFile;
+use crate::stats::Counters;
+
+use conns::Conns;
+pub(crate) use epochs::{Epochs, Place};
+pub(crate) use names::Names;
+use tracker::Tracker;
+pub(crate) use version::Version;
+use versions::Versions;
+
+/// A server that is another one at each attempt gets no value.
+const ATTEMPTS: usize = 3;
+
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    pub(crate) pool: Pool,
+    pub(crate) names: Names,
+    pub(crate) epochs: Epochs,
+    pub(crate) versions: Versions,
+    pub(crate) tracker: Tracker,
+    pub(crate) clock: ServerClock,
+    pub(crate) counters: Counters,
+    journal: Option<Arc<JournalFile>>,
+    conns: Conns,
+}
+
+impl Namespace {
+    pub(crate) fn new(pool: Pool, names: Names, journal: Option<Arc<JournalFile>>) -> Self {
+        let epochs = Epochs::new();
+        Self {
+            versions: Versions::new(epochs.place(&names.versions)),
+            tracker: Tracker::new(&pool),
+            clock: ServerClock::default(),
+            counters: Counters::new(&names.title),
+            conns: Conns::default(),
+            pool,
+            names,
+            epochs,
+            journal,
+        }
+    }
+
+    fn conn(&self) -> Result<DegradableConn, Error> {
+        match self.conns.take() {
+            Some(conn) => Ok(conn),
+            None => Ok(self.pool.degradable()?.with_stand_in(self.names.versions.clone())),
+        }
+    }
+
+    /// Redis is asked, or the fallback while it is away.
+    pub(crate) async fn query(&self, cmd: &Cmd) -> Result<Answer, Error> {
+        let mut conn = self.conn()?;
+        let answer = conn.query(cmd).await;
+        self.conns.rest(conn);
+        Ok(answer?)
+    }
+
+    pub(crate) async fn query_pipeline(&self, pipeline: &Pipeline) -> Result<Answers, Error> {
+        let mut conn = self.conn()?;
+        let answers = conn.query_pipeline(pipeline).await;
+        self.conns.rest(conn);
+        Ok(answers?)
+    }
+
+    /// Redis was waited for already.
+    pub(crate) async fn query_without_waiting(&self, pipeline: &Pipeline) -> Result<Answers, Error> {
+        Ok(self.conn()?.with_timeout(Duration::ZERO).query_pipeline(pipeline).await?)
+    }
+
+    /// The fallback answers, whether or not Redis would.
+    pub(crate) fn is_local(&self) -> Result<bool, Error> {
+        let conn = self.conn()?;
+        let local = conn.is_local();
+        self.conns.rest(conn);
+        Ok(local)
+    }
+
+    /// A connection that asks Redis or fails, in the time that a degradable one gives it.
+    pub(crate) fn strict(&self) -> Result<Conn, Error> {
+        let conn = self.conn()?;
+        let limit = conn.limit();
+        self.conns.rest(conn);
+        Ok(self.pool.conn().with_timeout(limit))
+    }
+
+    /// The version at this moment; none if Redis does not say.
+    pub(crate) async fn version(&self) -> Version {
+        let known = self.known_version();
+        if known.is_known() {
+            return known;
+        }
+        // Which server it is may turn out with the first reply.
+        for _ in 0..ATTEMPTS {
+            let since = self.epochs.now();
+            let run_id = self.pool.server_id();
+            let make = versions::make(&self.names, run_id.as_deref());
+            let Ok(mut conn) = self.strict() else { break };
+            let Ok(reply) = conn.req_packed_command(&make).await else { break };
+            let version = self.note_version(&reply, since);
+            if version.is_known() {
+                return version;
+            }
+        }
+        Version::NONE
+    }
+
+    /// What Redis said of the version to whoever asked at `since`.
+    pub(crate) fn note_version(&self, reply: &Value, since: u64) -> Version {
+        let version = versions::parse(reply, self.pool.server_id().as_deref());
+        if version.is_known() {
+            self.versions.learn(&self.epochs, version, since);
+        }
+        version
+    }
+
+    /// What is known without asking.
+    pub(crate) fn known_version(&self) -> Version {
+        if self.tracker.is_live(crate::clock::now_ms()) { self.versions.known() } else { Version::NONE }
+    }
+
+    /// Asks the server for its time now and then; without an answer ages are told by what is known.
+    pub(crate) async fn learn_time(&self) {
+        if self.clock.is_due()
+            && let Ok(mut conn) = self.strict()
+            && let Ok(reply) = conn.req_packed_command(&redis::cmd("TIME")).await
+        {
+            self.clock.learn(&reply);
+        }
+    }
+
+    /// Redis came back as another process or with another history: nothing that was read from the one before holds.
+    pub(crate) fn check_server(&self) {
+        if self.versions.is_of_another_server(self.pool.server_changes()) {
+            self.touch_all();
+        }
+    }
+
+    pub(crate) fn touch_all(&self) {
+        self.versions.forget(|| self.epochs.touch_all());
+    }
+
+    /// A key changed, as Redis tells.
+    fn touch_name(&self, name: &[u8]) {
+        if name == self.names.versions {
+            self.versions.forget(|| self.epochs.touch(self.versions.place()));
+        } else if !Names::is_fence(name) {
+            // A fence tells nothing of its value.
+            self.epochs.touch(self.epochs.place(name));
+        }
+    }
+
+    /// Where removals of `tag` are noted for what only this process knows of.
+    pub(crate) fn tag_place(&self, tag: &str) -> Place {
+        self.epochs.place(&[self.names.tags.as_slice(), tag.as_bytes()].concat())
+    }
+
+    /// Where removals of any tag are noted.
+    pub(crate) fn tags_place(&self) -> Place {
+        self.epochs.place(&self.names.tags)
+    }
+
+    pub(crate) fn touch_tag(&self, tag: Place) {
+        self.versions.forget(|| self.epochs.touch(self.versions.place()));
+        self.epochs.touch(tag);
+        self.epochs.touch(self.tags_place());
+    }
+
+    /// Sees to it that Redis tells of changes, for L1.
+    pub(crate) fn ensure_tracking(self: &Arc<Self>) {
+        self.tracker.ensure(self);
+    }
+
+    /// Nothing may be read before what an earlier process left behind was removed.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        match &self.journal {
+            Some(journal) => journal.replay(self).await,
+            None => Ok(()),
+        }
+    }
+
+    /// These keys are to be removed in Redis, and are not yet; or they were, and so was all that came before.
+    pub(crate) async fn record(&self, pending: bool, names: &[&[u8]]) -> Result<(), Error> {
+        match &self.journal {
+            Some(journal) => journal.record(self, pending, names).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Redis answered, and not the fallback.
+pub(crate) fn is_redis(source: Source) -> bool {
+    source == Source::Redis
+}

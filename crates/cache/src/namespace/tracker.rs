@@ -1,0 +1,164 @@
+//! Whether L1 may answer: Redis tells this process of every change under the namespace, and a task takes note of it.
+//!
+//! Invariant: L1 answers only while the subscription's number is the one at which the task last forgot everything
+//! (`seen`), and while that task runs (`beat`). A loss changes that number before anything else follows from it; so
+//! between a loss and the moment in which everything was forgotten L1 does not answer, unless its policy says so.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use cenote_pool_core::{Currency, Event, Invalidation, Pool, Subscriber};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::Namespace;
+use crate::clock::now_ms;
+
+const BEAT: Duration = Duration::from_millis(100);
+/// A task that has not run for so long (in ms) runs nowhere: its runtime is parked, and what Redis tells is not heard.
+const STILL: u64 = 500;
+
+pub(crate) struct Tracker {
+    currency: Currency,
+    /// The subscription's number when everything was last forgotten; 0 before the first time.
+    seen: AtomicU64,
+    /// When the task last ran, and when it last found every change told; by our clock.
+    beat: AtomicU64,
+    lived: AtomicU64,
+    /// Redis does not track (RESP2), or there is none.
+    refused: AtomicBool,
+    /// While no task has it.
+    subscriber: Mutex<Option<Subscriber>>,
+}
+
+impl Tracker {
+    pub(super) fn new(pool: &Pool) -> Self {
+        let subscriber = pool.subscriber();
+        Self {
+            currency: subscriber.currency(),
+            seen: AtomicU64::new(0),
+            beat: AtomicU64::new(0),
+            lived: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            subscriber: Mutex::new(Some(subscriber)),
+        }
+    }
+
+    /// Every change reaches us.
+    pub(crate) fn is_live(&self, now: u64) -> bool {
+        self.is_current() && now.saturating_sub(self.beat.load(Ordering::Relaxed)) < STILL
+    }
+
+    /// Every change reached us until less than `limit` milliseconds ago.
+    pub(crate) fn was_live(&self, now: u64, limit: u64) -> bool {
+        let lived = self.lived.load(Ordering::Acquire);
+        lived != 0 && now.saturating_sub(lived) < limit
+    }
+
+    fn is_current(&self) -> bool {
+        let seen = self.seen.load(Ordering::Acquire);
+        seen % 2 == 1 && self.currency.get() == seen
+    }
+
+    /// Starts the task in this runtime, unless another has what it needs.
+    pub(super) fn ensure(&self, namespace: &Arc<Namespace>) {
+        if self.refused.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(handle) = Handle::try_current() else { return };
+        let Some(subscriber) = self.subscriber.lock().take() else { return };
+        let task = Task { namespace: Arc::downgrade(namespace), subscriber: Some(subscriber) };
+        handle.spawn(task.run());
+    }
+}
+
+struct Task {
+    namespace: Weak<Namespace>,
+    subscriber: Option<Subscriber>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut subscribed = false;
+        loop {
+            let Some(namespace) = self.namespace.upgrade() else { return };
+            let Some(subscriber) = &mut self.subscriber else { return };
+            namespace.tracker.beat();
+            if !subscribed {
+                let prefix = namespace.names.prefix.clone();
+                // A cache that everybody has let go of must not be kept by its own task.
+                drop(namespace);
+                let tracked = subscriber.track(prefix).await;
+                let Some(namespace) = self.namespace.upgrade() else { return };
+                match tracked {
+                    Ok(()) => {
+                        subscribed = true;
+                        namespace.begin_anew();
+                    }
+                    Err(error) if error.is_refused() => {
+                        tracing::warn!(
+                            target: "cenote",
+                            cache = namespace.names.title,
+                            %error,
+                            "L1 stays empty: Redis does not tell of changes"
+                        );
+                        namespace.tracker.refused.store(true, Ordering::Relaxed);
+                        return;
+                    }
+                    Err(error) if error.is_closed() => return,
+                    Err(_) => tokio::time::sleep(BEAT).await,
+                }
+                continue;
+            }
+            drop(namespace);
+            let Ok(event) = tokio::time::timeout(BEAT, subscriber.next()).await else { continue };
+            let Some(namespace) = self.namespace.upgrade() else { return };
+            match event {
+                Some(Event::Invalidated(Invalidation::Keys(keys))) => {
+                    namespace.counters.invalidations.add(keys.len());
+                    keys.iter().for_each(|key| namespace.touch_name(key));
+                }
+                Some(Event::Refused(_)) => subscribed = false,
+                Some(Event::Closed) | None => return,
+                // A gap, a lag, everything: whatever was missed is covered.
+                Some(_) => namespace.begin_anew(),
+            }
+        }
+    }
+}
+
+impl Namespace {
+    fn begin_anew(&self) {
+        let number = self.tracker.currency.get();
+        self.touch_all();
+        self.tracker.seen.store(number, Ordering::Release);
+        self.tracker.beat();
+    }
+}
+
+impl Tracker {
+    fn beat(&self) {
+        let now = now_ms();
+        self.beat.store(now, Ordering::Relaxed);
+        if self.is_current() {
+            self.lived.store(now, Ordering::Release);
+        }
+    }
+}
+
+/// The subscriber goes back, however the task ends: with its runtime, too. The next call starts another.
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(namespace) = self.namespace.upgrade() {
+            *namespace.tracker.subscriber.lock() = self.subscriber.take();
+        }
+    }
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker").field("live", &self.is_live(now_ms())).finish_non_exhaustive()
+    }
+}

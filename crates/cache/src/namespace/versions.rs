@@ -1,0 +1,204 @@
+//! The version of the namespace: what Redis has of it, and what this process knows of that.
+//!
+//! ```text
+//! user:3:{:v}      <generation>-<removals>-<run id of the server it was made on>
+//! user:3:{:v}:t    a hash: that generation, and for each tag that was removed in it the count at its last removal
+//! ```
+//!
+//! A value says under which version its load began. It is valid in the same generation, if none of its tags was removed
+//! at a later count. To clear the namespace its version is removed. A version that is gone (removed, evicted, flushed)
+//! takes its generation with it, and so does a server that is not the one which made it: that may serve older data, in
+//! which what was removed since is still there. A hash that is gone can vouch for nothing older than the present count.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cenote_pool_core::redis::{self, Cmd, FromRedisValue, Value};
+use parking_lot::Mutex;
+
+use super::names::Names;
+use super::version::MOST_REMOVALS;
+use super::{Epochs, Place, Version};
+
+/// Removed tags that are remembered. With more of them a new generation is cheaper.
+const MOST_TAGS: usize = 10_000;
+
+/// Makes a generation unless there is one of this server's; returns what there is.
+const MAKE: &str = r"
+local v = redis.call('GET', KEYS[1])
+if v and string.match(v, '^%x+%-%d+%-(.*)$') == ARGV[2] then return v end
+v = ARGV[1] .. '-0-' .. ARGV[2]
+redis.call('SET', KEYS[1], v)
+return v
+";
+
+/// Notes the removal of a tag. Without a generation there is nothing to remove.
+const REMOVE_TAG: &str = r"
+local v = redis.call('GET', KEYS[1])
+if not v then return 0 end
+local g, r, run = string.match(v, '^(%x+)%-(%d+)%-(.*)$')
+if not g or tonumber(r) >= tonumber(ARGV[2]) or redis.call('HLEN', KEYS[2]) > tonumber(ARGV[3]) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  return 0
+end
+r = tonumber(r) + 1
+if redis.call('HGET', KEYS[2], '') ~= g then
+  redis.call('DEL', KEYS[2])
+  redis.call('HSET', KEYS[2], '', g)
+end
+redis.call('HSET', KEYS[2], ARGV[1], r)
+redis.call('SET', KEYS[1], g .. '-' .. string.format('%d', r) .. '-' .. run)
+return r
+";
+
+#[derive(Debug)]
+pub(crate) struct Versions {
+    place: Place,
+    /// What is known, or 0: a copy of what the lock guards.
+    known: AtomicU64,
+    /// The pool's count of servers at which it was last looked.
+    server: AtomicU64,
+    /// Invariant: `known` is set under this lock, and only if the version was not touched since it was asked for; and it
+    /// is forgotten under it, together with the touch. So it never outlives what it was read from.
+    lock: Mutex<()>,
+}
+
+impl Versions {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, known: AtomicU64::new(0), server: AtomicU64::new(0), lock: Mutex::new(()) }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What is known; true for as long as tracking is live.
+    pub(crate) fn known(&self) -> Version {
+        Version::from_bits(self.known.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn learn(&self, epochs: &Epochs, version: Version, since: u64) {
+        if self.known() == version {
+            return;
+        }
+        let _lock = self.lock.lock();
+        if epochs.holds(self.place, since) {
+            self.known.store(version.bits(), Ordering::Release);
+        }
+    }
+
+    pub(super) fn forget(&self, touch: impl FnOnce()) {
+        let _lock = self.lock.lock();
+        touch();
+        self.known.store(0, Ordering::Release);
+    }
+
+    /// True once for each new one.
+    pub(super) fn is_of_another_server(&self, now: u64) -> bool {
+        self.server.load(Ordering::Acquire) != now && self.server.swap(now, Ordering::AcqRel) != now
+    }
+}
+
+/// A version as Redis has it, if it was made on the server with this run id.
+pub(crate) fn parse(reply: &Value, run_id: Option<&str>) -> Version {
+    let parsed = || {
+        let text = String::from_redis_value_ref(reply).ok()?;
+        let mut parts = text.splitn(3, '-');
+        let generation = u64::from_str_radix(parts.next()?, 16).ok()?;
+        let removals: u64 = parts.next()?.parse().ok()?;
+        let ours = parts.next()? == run_id.unwrap_or_default();
+        let fits = (1..1 << 40).contains(&generation) && removals <= MOST_REMOVALS;
+        (ours && fits).then(|| Version::new(generation, removals))
+    };
+    parsed().unwrap_or(Version::NONE)
+}
+
+/// Makes a generation, if there is none of this server's; the reply is for [`parse`].
+pub(crate) fn make(names: &Names, run_id: Option<&str>) -> Cmd {
+    let mut cmd = redis::cmd("EVAL");
+    cmd.arg(MAKE).arg(1).arg(&names.versions);
+    cmd.arg(format!("{:x}", Version::random_generation())).arg(run_id.unwrap_or_default());
+    cmd
+}
+
+pub(crate) fn remove_tag(names: &Names, tag: &str) -> Cmd {
+    let mut cmd = redis::cmd("EVAL");
+    cmd.arg(REMOVE_TAG).arg(2).arg(&names.versions).arg(&names.tags);
+    cmd.arg(tag).arg(MOST_REMOVALS).arg(MOST_TAGS);
+    cmd
+}
+
+/// Asks when these tags were removed.
+pub(crate) fn ask_tags<'a>(names: &Names, tags: impl Iterator<Item = &'a str>) -> Cmd {
+    let mut cmd = redis::cmd("HMGET");
+    cmd.arg(&names.tags).arg("");
+    for tag in tags {
+        cmd.arg(tag);
+    }
+    cmd
+}
+
+/// Whether the reply to [`ask_tags`] says that none of them was removed since `loaded`.
+pub(crate) fn vouches(reply: &Value, loaded: Version) -> bool {
+    let Ok(fields) = Vec::<Option<String>>::from_redis_value_ref(reply) else { return false };
+    let mut fields = fields.into_iter();
+    let generation = fields.next().flatten().and_then(|text| u64::from_str_radix(&text, 16).ok());
+    let same = generation.is_some_and(|generation| loaded.is_of(Version::new(generation, 0)));
+    let before = |count: Option<String>| match count {
+        None => true,
+        Some(count) => count.parse::<u64>().is_ok_and(|count| count <= loaded.removals()),
+    };
+    same && fields.all(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_version_of_another_server_or_none_at_all_is_unknown() {
+        assert_eq!(parse(&text("ff-7-run"), Some("run")), Version::new(0xff, 7));
+        assert_eq!(parse(&text("ff-7-"), None), Version::new(0xff, 7));
+        for (other, run_id) in [
+            ("ff-7-run", Some("other")),
+            ("ff-7-run", None),
+            ("0-7-run", Some("run")),
+            ("ff-99999999-run", Some("run")),
+            ("fffffffffff-7-run", Some("run")),
+            ("what", Some("run")),
+            ("", Some("run")),
+        ] {
+            assert!(!parse(&text(other), run_id).is_known(), "{other}");
+        }
+        assert!(!parse(&Value::Nil, Some("run")).is_known());
+    }
+
+    #[test]
+    fn a_tag_removed_later_or_a_hash_that_is_gone_vouches_for_nothing() {
+        let loaded = Version::new(0xff, 7);
+        let reply = |fields: &[Option<&str>]| {
+            Value::Array(fields.iter().map(|field| field.map_or(Value::Nil, text)).collect())
+        };
+        assert!(vouches(&reply(&[Some("ff"), None, Some("7")]), loaded));
+        assert!(!vouches(&reply(&[Some("ff"), None, Some("8")]), loaded));
+        assert!(!vouches(&reply(&[Some("fe"), None, Some("7")]), loaded));
+        assert!(!vouches(&reply(&[None, None]), loaded));
+        assert!(!vouches(&reply(&[Some("ff"), Some("x")]), loaded));
+        assert!(!vouches(&Value::Nil, loaded));
+    }
+
+    #[test]
+    fn what_is_learned_from_before_a_touch_is_not_kept() {
+        let epochs = Epochs::new();
+        let versions = Versions::new(epochs.place(b"v"));
+        let before = epochs.now();
+        versions.forget(|| epochs.touch(versions.place()));
+        versions.learn(&epochs, Version::new(1, 0), before);
+        assert!(!versions.known().is_known());
+        versions.learn(&epochs, Version::new(1, 0), epochs.now());
+        assert!(versions.known().is_known());
+    }
+}

@@ -1,0 +1,263 @@
+//! Reading: L1, then Redis, or the fallback in its place.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cenote_pool_core::Source;
+use cenote_pool_core::redis::aio::ConnectionLike;
+use cenote_pool_core::redis::{self, Value};
+
+use crate::cache::{Cache, Inner, Key, shown};
+use crate::clock::now_ms;
+use crate::compress;
+use crate::envelope::{self, Corrupt, Fields, Header, Tags};
+use crate::error::Error;
+use crate::event::Event;
+use crate::key::CacheKey;
+use crate::l1::Known;
+use crate::lookup::{Found, Lookup, Tier};
+use crate::namespace::{Namespace, Version, is_redis, versions};
+use crate::options::OnDisconnect;
+
+/// A value as it was found.
+#[derive(Debug)]
+pub(crate) struct Entry<V> {
+    /// `None`: there is nothing.
+    pub(crate) value: Option<Arc<V>>,
+    pub(crate) tier: Tier,
+    /// In ms; `left` is 0 once it is stale.
+    pub(crate) age: u64,
+    pub(crate) left: u64,
+    pub(crate) cost: u64,
+}
+
+/// What a read found, and under which version.
+#[derive(Debug)]
+pub(crate) struct Seen<V> {
+    pub(crate) entry: Option<Entry<V>>,
+    pub(crate) tier: Tier,
+    pub(crate) version: Version,
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), ..*self }
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
+    /// What is known of `key`. Loads nothing.
+    ///
+    /// # Errors
+    ///
+    /// The pool is closed, it was called outside a runtime, or Redis refuses to read the key. That Redis is away is no
+    /// error: see [`Lookup::Miss`].
+    ///
+    /// **Cancel safety.** Dropping it changes nothing.
+    pub async fn get<Q>(&self, key: &Q) -> Result<Lookup<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: CacheKey + Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let inner = &self.inner;
+        if let Some(entry) = inner.look_in_l1(key) {
+            return Ok(entry.into_lookup());
+        }
+        let seen = inner.read(key, &inner.name(key)).await?;
+        inner.count(&seen);
+        Ok(match seen.entry {
+            Some(entry) => entry.into_lookup(),
+            None => Lookup::Miss { tier: seen.tier },
+        })
+    }
+}
+
+impl<V> Entry<V> {
+    fn into_lookup(self) -> Lookup<V> {
+        let (tier, age) = (self.tier, Duration::from_millis(self.age));
+        match self.value {
+            None => Lookup::Absent { tier, age },
+            Some(value) if self.left == 0 => Lookup::Stale(Found { value, tier, age }),
+            Some(value) => Lookup::Hit(Found { value, tier, age }),
+        }
+    }
+}
+
+impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    pub(crate) fn look_in_l1<Q>(&self, key: &Q) -> Option<Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let l1 = self.shared.l1.as_ref()?;
+        let now = now_ms();
+        let namespace = &self.namespace;
+        if !namespace.tracker.is_live(now) {
+            let OnDisconnect::ServeFor(limit) = self.options.on_disconnect else { return None };
+            if !namespace.tracker.was_live(now, crate::clock::millis(limit)) {
+                return None;
+            }
+        }
+        let known = l1.get(key, namespace, now)?;
+        if known.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
+            .one();
+        let (age, left) = (now.saturating_sub(known.born), known.until - now);
+        Some(Entry { value: known.value, tier: Tier::L1, age, left, cost: known.cost })
+    }
+
+    pub(crate) fn count(&self, seen: &Seen<V>) {
+        let counters = &self.namespace.counters;
+        match &seen.entry {
+            None => &counters.misses,
+            Some(entry) if entry.value.is_none() => &counters.absent_hits,
+            Some(entry) if entry.left == 0 => &counters.stale_hits,
+            Some(entry) if entry.tier == Tier::Fallback => &counters.fallback_hits,
+            Some(_) => &counters.l2_hits,
+        }
+        .one();
+    }
+
+    pub(crate) async fn read<Q>(&self, key: &Q, name: &[u8]) -> Result<Seen<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let namespace = &self.namespace;
+        namespace.ready().await?;
+        namespace.check_server();
+        if self.shared.l1.is_some() {
+            namespace.ensure_tracking();
+        }
+        let since = namespace.epochs.now();
+        let known = namespace.known_version();
+        let alone = self.is_raw() || known.is_known();
+        let mut cmd = redis::cmd(if alone { "GET" } else { "MGET" });
+        cmd.arg(name);
+        if !alone {
+            cmd.arg(&namespace.names.versions);
+        }
+        let answer = namespace.query(&cmd).await?;
+        // Read from another server than what is known was.
+        namespace.check_server();
+        let (value, version) = match answer.value {
+            Value::Array(values) if !alone => {
+                let mut values = values.into_iter();
+                let value = values.next().unwrap_or(Value::Nil);
+                let version = values.next().unwrap_or(Value::Nil);
+                (value, namespace.note_version(&version, since))
+            }
+            value if namespace.epochs.holds(namespace.versions.place(), since) => (value, known),
+            // What was known is known no longer.
+            value => (value, if self.is_raw() { known } else { Version::NONE }),
+        };
+        let tier = if is_redis(answer.source) { Tier::L2 } else { Tier::Fallback };
+        let entry = match value {
+            Value::BulkString(bytes) => self.judge(name, &bytes, answer.source, version, since, key).await,
+            _ => None,
+        };
+        Ok(Seen { entry, tier, version })
+    }
+
+    /// What these bytes are worth; keeps them in L1 if they are.
+    pub(crate) async fn judge<Q>(
+        &self,
+        name: &[u8],
+        bytes: &[u8],
+        source: Source,
+        version: Version,
+        since: u64,
+        key: &Q,
+    ) -> Option<Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let namespace = &self.namespace;
+        let tier = if is_redis(source) { Tier::L2 } else { Tier::Fallback };
+        if self.is_raw() {
+            let value =
+                self.codec.decode(bytes).map_err(|error| self.corrupt(name, &Corrupt::Codec(error))).ok()?;
+            return Some(Entry { value: Some(Arc::new(value)), tier, age: 0, left: u64::MAX, cost: 0 });
+        }
+        let (Header { fields: header, tags }, payload) =
+            envelope::decode(bytes).map_err(|why| self.corrupt(name, &why)).ok()?;
+        let valid = match tier {
+            Tier::Fallback => is_untouched(namespace, name, &header, &tags),
+            _ => is_valid(namespace, &header, &tags, version).await,
+        };
+        if !valid {
+            return None;
+        }
+        if is_redis(source) {
+            namespace.learn_time().await;
+        }
+        let age = namespace.clock.now().saturating_sub(header.born_ms);
+        let left = header.fresh_ms.saturating_sub(age);
+        // Redis keeps nothing for longer; a server whose clock was set back might.
+        if left == 0 && age >= header.fresh_ms.saturating_add(self.options.stale) && tier == Tier::Fallback {
+            return None;
+        }
+        let value = match header.is_negative {
+            true => None,
+            false => {
+                Some(Arc::new(self.decode(&header, payload).map_err(|why| self.corrupt(name, &why)).ok()?))
+            }
+        };
+        let entry = Entry { value, tier, age, left, cost: u64::from(header.cost_us) / 1000 };
+        if let Some(l1) = self.shared.l1.as_ref().filter(|_| is_redis(source) && left > 0) {
+            let now = now_ms();
+            let known = Known {
+                value: entry.value.clone(),
+                since,
+                place: namespace.epochs.place(name),
+                version,
+                tagged: !tags.is_empty(),
+                until: now.saturating_add(left.min(self.options.l1_ttl)),
+                born: now.saturating_sub(age),
+                cost: entry.cost,
+                bytes: bytes.len(),
+            };
+            if namespace.tracker.is_live(now) {
+                l1.insert(key.to_owned(), known);
+            }
+        }
+        Some(entry)
+    }
+
+    fn decode(&self, header: &Fields, payload: &[u8]) -> Result<V, Corrupt> {
+        if header.compression == 0 {
+            return self.codec.decode(payload).map_err(Corrupt::Codec);
+        }
+        let whole = compress::decompress(header.compression, payload, header.uncompressed_len, u64::MAX)?;
+        self.codec.decode(&whole).map_err(Corrupt::Codec)
+    }
+
+    fn corrupt(&self, name: &[u8], why: &Corrupt) {
+        self.namespace.counters.corrupt.one();
+        self.tell(&Event::Corrupt { name: shown(name), why });
+    }
+}
+
+/// Redis has it in this version: is it of this generation, and was none of its tags removed since its load began?
+async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, version: Version) -> bool {
+    let loaded = Version::from_bits(header.generation);
+    if !loaded.is_of(version) {
+        return false;
+    }
+    // Nothing at all was removed since.
+    if tags.is_empty() || loaded == version {
+        return true;
+    }
+    let ask = versions::ask_tags(&namespace.names, tags.iter().map(|(tag, _)| tag));
+    let Ok(mut conn) = namespace.strict() else { return false };
+    conn.req_packed_command(&ask).await.is_ok_and(|reply| versions::vouches(&reply, loaded))
+}
+
+/// The fallback has it: only this process can have changed what it says.
+fn is_untouched(namespace: &Namespace, name: &[u8], header: &Fields, tags: &Tags<'_>) -> bool {
+    let epochs = &namespace.epochs;
+    epochs.holds(epochs.place(name), header.serial)
+        && tags.iter().all(|(tag, _)| epochs.holds(namespace.tag_place(tag), header.serial))
+}
