@@ -25,7 +25,7 @@ pub enum Event {
     /// for newer ones. Others are not affected.
     Lagged(u64),
     /// Redis no longer allows a subscription that it had accepted, and said why. It has ended, and may be asked for
-    /// again; the others go on.
+    /// again; the others go on. When it ends after a lost connection, this comes before the `Gap`.
     Refused(Refusal),
     /// The pool was closed; or the runtime that served this subscriber has ended, and it is polled outside any.
     /// Nothing comes after it.
