@@ -53,7 +53,7 @@ impl JournalFile {
         for chunk in names.chunks(1024) {
             pending |= namespace.query(redis::cmd("DEL").arg(chunk)).await?.pending;
         }
-        namespace.touch_all();
+        namespace.clear();
         tracing::info!(
             target: "cenote",
             keys = count,

@@ -21,6 +21,9 @@ use crate::lookup::{Found, Lookup, Tier};
 use crate::namespace::{Namespace, Version, is_redis, versions};
 use crate::options::OnDisconnect;
 
+/// A version that changes at each attempt is not waited for.
+const ATTEMPTS: usize = 3;
+
 /// A value as it was found.
 #[derive(Debug)]
 pub(crate) struct Entry<V> {
@@ -126,38 +129,43 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     {
         let namespace = &self.namespace;
         namespace.ready().await?;
-        namespace.check_server();
         if self.shared.l1.is_some() {
             namespace.ensure_tracking();
         }
-        let since = namespace.epochs.now();
-        let known = namespace.known_version();
-        let alone = self.is_raw() || known.is_known();
-        let mut cmd = redis::cmd(if alone { "GET" } else { "MGET" });
-        cmd.arg(name);
-        if !alone {
-            cmd.arg(&namespace.names.versions);
-        }
-        let answer = namespace.query(&cmd).await?;
-        // Read from another server than what is known was.
-        namespace.check_server();
-        let (value, version) = match answer.value {
-            Value::Array(values) if !alone => {
-                let mut values = values.into_iter();
-                let value = values.next().unwrap_or(Value::Nil);
-                let version = values.next().unwrap_or(Value::Nil);
-                (value, namespace.note_version(&version, since))
+        for _ in 0..ATTEMPTS {
+            namespace.check_server();
+            let since = namespace.epochs.now();
+            let known = namespace.known_version();
+            let alone = self.is_raw() || known.is_known();
+            let mut cmd = redis::cmd(if alone { "GET" } else { "MGET" });
+            cmd.arg(name);
+            if !alone {
+                cmd.arg(&namespace.names.versions);
             }
-            value if namespace.epochs.holds(namespace.versions.place(), since) => (value, known),
-            // What was known is known no longer.
-            value => (value, if self.is_raw() { known } else { Version::NONE }),
-        };
-        let tier = if is_redis(answer.source) { Tier::L2 } else { Tier::Fallback };
-        let entry = match value {
-            Value::BulkString(bytes) => self.judge(name, &bytes, answer.source, version, since, key).await,
-            _ => None,
-        };
-        Ok(Seen { entry, tier, version })
+            let answer = namespace.query(&cmd).await?;
+            // Another server than the one that what is known was read from?
+            namespace.check_server();
+            let (value, version) = match answer.value {
+                Value::Array(mut values) if !alone && values.len() == 2 => {
+                    let version = namespace.note_version(&values[1], since);
+                    (values.swap_remove(0), version)
+                }
+                value if self.is_raw() || namespace.epochs.holds(namespace.versions.place(), since) => {
+                    (value, known)
+                }
+                // What was known is known no longer.
+                _ if is_redis(answer.source) => continue,
+                value => (value, Version::NONE),
+            };
+            let entry = match value {
+                Value::BulkString(bytes) => {
+                    self.judge(name, &bytes, answer.source, version, since, key).await
+                }
+                _ => None,
+            };
+            return Ok(Seen { entry, tier: tier_of(answer.source), version });
+        }
+        Ok(Seen { entry: None, tier: Tier::L2, version: Version::NONE })
     }
 
     /// What these bytes are worth; keeps them in L1 if they are.
@@ -175,7 +183,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let namespace = &self.namespace;
-        let tier = if is_redis(source) { Tier::L2 } else { Tier::Fallback };
+        let tier = tier_of(source);
         if self.is_raw() {
             let value =
                 self.codec.decode(bytes).map_err(|error| self.corrupt(name, &Corrupt::Codec(error))).ok()?;
@@ -195,8 +203,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
         let age = namespace.clock.now().saturating_sub(header.born_ms);
         let left = header.fresh_ms.saturating_sub(age);
-        // Redis keeps nothing for longer; a server whose clock was set back might.
-        if left == 0 && age >= header.fresh_ms.saturating_add(self.options.stale) && tier == Tier::Fallback {
+        // Redis is about to let go of it, or would be if its clock had not been set back.
+        if left == 0 && age >= header.fresh_ms.saturating_add(self.options.stale) {
             return None;
         }
         let value = match header.is_negative {
@@ -240,6 +248,10 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     }
 }
 
+pub(crate) fn tier_of(source: Source) -> Tier {
+    if is_redis(source) { Tier::L2 } else { Tier::Fallback }
+}
+
 /// Redis has it in this version: is it of this generation, and was none of its tags removed since its load began?
 async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, version: Version) -> bool {
     let loaded = Version::from_bits(header.generation);
@@ -257,7 +269,6 @@ async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, versi
 
 /// The fallback has it: only this process can have changed what it says.
 fn is_untouched(namespace: &Namespace, name: &[u8], header: &Fields, tags: &Tags<'_>) -> bool {
-    let epochs = &namespace.epochs;
-    epochs.holds(epochs.place(name), header.serial)
-        && tags.iter().all(|(tag, _)| epochs.holds(namespace.tag_place(tag), header.serial))
+    namespace.holds_locally(namespace.epochs.place(name), header.serial)
+        && tags.iter().all(|(tag, _)| namespace.holds_locally(namespace.tag_place(tag), header.serial))
 }

@@ -148,9 +148,9 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         let inner = &self.inner;
         inner.refuse_raw("a cache with raw keys does not know its keys: remove them one by one")?;
         inner.namespace.ready().await?;
-        inner.namespace.touch_all();
+        inner.namespace.clear();
         let written = inner.forget_version().await;
-        inner.namespace.touch_all();
+        inner.namespace.clear();
         written
     }
 }
@@ -177,7 +177,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         for (key, value) in entries {
             let name = self.name(key);
             let place = namespace.epochs.place(&name);
-            namespace.epochs.touch(place);
+            namespace.touch(place);
             // What is read of it later is read after this touch.
             let facts = Facts { tags, version, serial: namespace.epochs.now(), ..Facts::default() };
             set(&mut pipeline, &name, &self.encode(Some(value), &facts)?);
@@ -186,6 +186,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
         let pending = self.send(&pipeline, &names).await?;
         if !pending && !namespace.is_local()? {
+            // Whoever read it before this answer may have what was there before.
             names.iter().for_each(|name| namespace.epochs.touch(namespace.epochs.place(name)));
         }
         Ok(Written::of(pending))
@@ -197,7 +198,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let mut pipeline = redis::pipe();
         pipeline.atomic();
         for name in &names {
-            namespace.epochs.touch(namespace.epochs.place(name));
+            namespace.touch(namespace.epochs.place(name));
             if !self.is_raw() {
                 // Redis tells nobody of the removal of nothing, but those who load the key are to hear of it.
                 pipeline.cmd("SET").arg(name).arg("");
@@ -205,7 +206,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             pipeline.cmd("DEL").arg(name).arg(Names::fence(name));
         }
         let pending = self.send(&pipeline, &names).await?;
-        names.iter().for_each(|name| namespace.epochs.touch(namespace.epochs.place(name)));
+        names.iter().for_each(|name| namespace.touch(namespace.epochs.place(name)));
         Ok(Written::of(pending))
     }
 

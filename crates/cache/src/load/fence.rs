@@ -53,17 +53,17 @@ pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<
     for name in names {
         let (fence, token) = (Names::fence(name), token());
         pipeline.cmd("SET").arg(&fence).arg(&token).arg("NX").arg("PX").arg(ms);
-        pipeline.cmd("GET").arg(&fence).cmd("PEXPIRE").arg(&fence).arg(ms);
+        pipeline.cmd("GET").arg(&fence);
         // Read behind the fence: what is there now was stored by somebody who was done meanwhile.
         pipeline.cmd("GET").arg(name);
         tokens.push(token);
     }
-    let replies = conn.req_packed_commands(&pipeline, 0, 1 + names.len() * 4).await?;
+    let replies = conn.req_packed_commands(&pipeline, 0, 1 + names.len() * 3).await?;
     let mut replies = replies.into_iter();
     let time = replies.next().unwrap_or_default();
     let taken = tokens.into_iter().map(|ours| {
         let mut next = || replies.next().unwrap_or_default();
-        let (set, there, _, value) = (next(), next(), next(), next());
+        let (set, there, value) = (next(), next(), next());
         let fence = match there {
             Value::BulkString(token) => Some(Fence { first: set == Value::Okay && token == ours, token }),
             // Removed in between, or refused.
@@ -72,6 +72,17 @@ pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<
         Taken { fence, value, time: time.clone() }
     });
     Ok(taken.collect())
+}
+
+/// Whoever loads behind a fence that another took needs it for as long.
+pub(crate) async fn extend(conn: &mut Conn, names: impl Iterator<Item = &Vec<u8>>, ms: u64) {
+    let mut pipeline = redis::pipe();
+    for name in names {
+        pipeline.cmd("PEXPIRE").arg(Names::fence(name)).arg(ms);
+    }
+    let count = pipeline.len();
+    // One that ends too early keeps a value from being stored, and nothing else.
+    let _ = conn.req_packed_commands(&pipeline, 0, count).await;
 }
 
 /// Stores what was loaded; with `None` removes what was there. One answer for each: whether it was done.

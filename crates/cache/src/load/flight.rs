@@ -115,8 +115,7 @@ impl<K: Hash + Eq + Clone, V> Flights<K, V> {
         let mut map = shared.flights.shard(key).lock();
         if let Some(flight) = map.get(key)
             && flight.version == version
-            && namespace.epochs.holds(place, flight.since)
-            && namespace.epochs.holds(namespace.tags_place(), flight.since)
+            && namespace.may_join(place, flight.since)
         {
             return Boarded::Joined(Waiting(flight.stage.subscribe()));
         }

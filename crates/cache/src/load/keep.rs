@@ -18,8 +18,10 @@ use crate::write::{Encoded, Facts, set, tags_of};
 pub(super) enum Keeper {
     /// Redis, behind one fence for each value.
     Redis(Conn, Vec<Fence>),
-    /// Redis is away: the fallback does.
-    Fallback,
+    /// Redis is away, and was perhaps waited for in vain just now: the fallback does.
+    Fallback {
+        waited: bool,
+    },
     Nobody,
 }
 
@@ -28,7 +30,7 @@ impl Keeper {
     pub(super) fn without(error: &RedisError) -> Self {
         let error = cenote_pool_core::Error::from_redis(error);
         if error.is_some_and(|error| error.is_unavailable() || error.is_timeout()) {
-            Self::Fallback
+            Self::Fallback { waited: true }
         } else {
             Self::Nobody
         }
@@ -48,7 +50,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     pub(super) async fn keep(&self, keeper: Keeper, loads: &[Loaded<'_, V>]) {
         match keeper {
             Keeper::Redis(conn, fences) => self.commit(conn, &fences, loads).await,
-            Keeper::Fallback => self.keep_locally(loads).await,
+            Keeper::Fallback { waited } => self.keep_locally(loads, waited).await,
             Keeper::Nobody => {
                 loads.iter().for_each(|load| self.not_stored(load.name, "Redis gave it no fence"));
             }
@@ -70,8 +72,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             Err(error) => {
                 // Whether it was stored is not known; that it is not stored late, the fence sees to.
                 loads.iter().for_each(|load| self.not_stored(load.name, &error.to_string()));
-                if matches!(Keeper::without(&error), Keeper::Fallback) {
-                    self.keep_locally(loads).await;
+                if matches!(Keeper::without(&error), Keeper::Fallback { .. }) {
+                    self.keep_locally(loads, true).await;
                 }
                 return;
             }
@@ -86,26 +88,34 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     }
 
     /// Should Redis be back just now, it gets a value of no version, which nobody takes for one.
-    async fn keep_locally(&self, loads: &[Loaded<'_, V>]) {
-        let epochs = &self.namespace.epochs;
-        for load in loads.iter().filter(|load| epochs.holds(epochs.place(load.name), load.flight.since)) {
-            let mut pipeline = redis::pipe();
-            match self.encode_load(load, Version::NONE) {
-                Ok(Some(encoded)) if !self.is_raw() => set(&mut pipeline, load.name, &encoded),
-                // A bare value would be taken for what it is wherever it is.
-                Ok(Some(encoded)) if self.namespace.is_local().unwrap_or(false) => {
-                    set(&mut pipeline, load.name, &encoded);
-                }
-                Ok(Some(_)) => continue,
-                Ok(None) => {
-                    pipeline.cmd("DEL").arg(load.name).arg(Names::fence(load.name));
-                }
+    async fn keep_locally(&self, loads: &[Loaded<'_, V>], waited: bool) {
+        let namespace = &self.namespace;
+        let is_local = namespace.is_local().unwrap_or(false);
+        if !is_local && !waited {
+            return loads.iter().for_each(|load| self.not_stored(load.name, "Redis came back meanwhile"));
+        }
+        for load in loads {
+            let encoded = match self.encode_load(load, Version::NONE) {
+                Ok(encoded) => encoded,
                 Err(error) => {
                     self.not_stored(load.name, &error.to_string());
                     continue;
                 }
+            };
+            // A bare value would be taken for what it is wherever it comes to lie.
+            let lost = self.is_raw() && !is_local;
+            if lost || !namespace.holds_locally(namespace.epochs.place(load.name), load.flight.since) {
+                self.not_stored(load.name, "it was written or removed meanwhile");
+                continue;
             }
-            if let Err(error) = self.namespace.query_without_waiting(&pipeline).await {
+            let mut pipeline = redis::pipe();
+            match encoded {
+                Some(encoded) => set(&mut pipeline, load.name, &encoded),
+                None => {
+                    pipeline.cmd("DEL").arg(load.name).arg(Names::fence(load.name));
+                }
+            }
+            if let Err(error) = namespace.query_without_waiting(&pipeline).await {
                 self.not_stored(load.name, &error.to_string());
             }
         }

@@ -16,9 +16,8 @@ use super::run::within_limits;
 use super::{Boarded, Flights, Seen, current_runtime, settle};
 use crate::cache::{Cache, Inner, Key};
 use crate::error::{Error, LoadError};
-use crate::lookup::Tier;
-use crate::namespace::{Version, is_redis};
-use crate::read::Entry;
+use crate::namespace::Version;
+use crate::read::{Entry, tier_of};
 
 impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     /// The values of `keys`, each once: those the cache has, and the rest from `loader`, which is given the keys that
@@ -123,7 +122,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             false => Version::NONE,
         };
         values.resize(names.len(), Value::Nil);
-        let tier = if is_redis(answer.source) { Tier::L2 } else { Tier::Fallback };
+        let tier = tier_of(answer.source);
         let mut entries = Vec::with_capacity(names.len());
         for ((key, name), value) in keys.iter().zip(&names).zip(values) {
             let entry = match value {
@@ -178,7 +177,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn fence_many(&self, tickets: Vec<Ticket<K, V>>) -> (Vec<Ticket<K, V>>, Keeper) {
         let namespace = &self.namespace;
         if namespace.is_local().unwrap_or(true) {
-            return (tickets, Keeper::Fallback);
+            return (tickets, Keeper::Fallback { waited: false });
         }
         let names: Vec<_> = tickets.iter().map(|ticket| self.name(ticket.key())).collect();
         let Ok(mut conn) = namespace.strict() else { return (tickets, Keeper::Nobody) };
@@ -186,6 +185,11 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             Ok(taken) => taken,
             Err(error) => return (tickets, Keeper::without(&error)),
         };
+        let joined = taken
+            .iter()
+            .zip(&names)
+            .filter(|(taken, _)| taken.fence.as_ref().is_some_and(|fence| !fence.first));
+        fence::extend(&mut conn, joined.map(|(_, name)| name), self.options.fence()).await;
         let (mut left, mut fences) = (Vec::new(), Vec::new());
         for ((ticket, taken), name) in tickets.into_iter().zip(taken).zip(&names) {
             namespace.clock.learn(&taken.time);

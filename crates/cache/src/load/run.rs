@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::Source;
-use cenote_pool_core::redis::Value;
+use cenote_pool_core::redis::{self, Value};
 
 use super::cx::Cx;
 use super::fence::{self, Taken};
@@ -20,6 +20,8 @@ use crate::read::Entry;
 /// Pauses between looks at whether another process is done.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// A fence that is removed each time it is taken is not to be had.
+const ATTEMPTS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
@@ -94,13 +96,15 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
     /// Takes the fence. An `Err` is the end of the flight: somebody else has the value, or is about to.
     async fn keeper(&self) -> Result<Keeper, Outcome<V>> {
         let (namespace, options) = (&self.cache.namespace, &self.cache.options);
-        let is_local = || namespace.is_local().unwrap_or(true);
         let give_up = Instant::now() + options.wait.unwrap_or_default();
         let mut pause = FIRST_LOOK;
         let mut attempts = 0;
         loop {
-            if is_local() {
-                return Ok(Keeper::Fallback);
+            if namespace.is_local().unwrap_or(true) {
+                return match self.found_locally().await {
+                    Some(entry) => Err(Outcome::Loaded(entry.value)),
+                    None => Ok(Keeper::Fallback { waited: false }),
+                };
             }
             let Ok(mut conn) = namespace.strict() else { return Ok(Keeper::Nobody) };
             let names = std::slice::from_ref(&self.name);
@@ -110,9 +114,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
             };
             let Some(Taken { fence, value, time }) = taken.pop() else { return Ok(Keeper::Nobody) };
             namespace.clock.learn(&time);
-            if self.why == Why::Missing
-                && let Some(entry) = self.found(value).await
-            {
+            if let Some(entry) = self.found(value, Source::Redis).await {
                 if let Some(fence) = &fence {
                     fence::release(&mut conn, &self.name, fence).await;
                 }
@@ -127,20 +129,30 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_LOOK);
                 }
-                Some(fence) => return Ok(Keeper::Redis(conn, vec![fence])),
-                None if attempts < 3 => {}
+                Some(fence) => {
+                    fence::extend(&mut conn, names.iter(), options.fence()).await;
+                    return Ok(Keeper::Redis(conn, vec![fence]));
+                }
+                None if attempts < ATTEMPTS => {}
                 None => return Ok(Keeper::Nobody),
             }
         }
     }
 
-    /// What somebody else stored since this flight's caller found nothing.
-    async fn found(&self, value: Value) -> Option<Entry<V>> {
+    async fn found_locally(&self) -> Option<Entry<V>> {
+        let answer = self.cache.namespace.query(redis::cmd("GET").arg(&self.name)).await.ok()?;
+        self.found(answer.value, answer.source).await
+    }
+
+    /// What was stored since this flight's caller found nothing, by somebody who was done meanwhile.
+    async fn found(&self, value: Value, source: Source) -> Option<Entry<V>> {
         let Value::BulkString(bytes) = value else { return None };
+        if self.why == Why::Refresh {
+            return None;
+        }
         let flight = &self.ticket.flight;
         let key = self.ticket.key();
-        let entry =
-            self.cache.judge(&self.name, &bytes, Source::Redis, flight.version, flight.since, key).await?;
+        let entry = self.cache.judge(&self.name, &bytes, source, flight.version, flight.since, key).await?;
         (entry.left > 0).then_some(entry)
     }
 }

@@ -14,10 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Numbers are the process's, so that what an embedded pool's store kept from an earlier cache stays comparable.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// Places: a power of two.
-const PLACES: usize = 1 << 15;
-
-/// Where a key's changes are noted.
+/// Where a key's changes are noted: by its hash, of which as much is used as there are places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(u32);
 
@@ -29,12 +26,18 @@ pub(crate) struct Epochs {
 }
 
 impl Epochs {
-    pub(crate) fn new() -> Self {
+    /// With so many places, a power of two.
+    pub(crate) fn new(places: u32) -> Self {
         Self {
-            touched: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
+            touched: (0..places.next_power_of_two()).map(|_| AtomicU64::new(0)).collect(),
             all: AtomicU64::new(0),
             hasher: foldhash::fast::RandomState::default(),
         }
+    }
+
+    /// Others, in which the same names have the same places.
+    pub(super) fn alike(&self, places: u32) -> Self {
+        Self { hasher: self.hasher.clone(), ..Self::new(places) }
     }
 
     /// To be taken before anything is sent.
@@ -43,12 +46,12 @@ impl Epochs {
     }
 
     pub(crate) fn place(&self, name: &[u8]) -> Place {
-        Place((self.hasher.hash_one(name) as usize & (PLACES - 1)) as u32)
+        Place(self.hasher.hash_one(name) as u32)
     }
 
     pub(crate) fn touch(&self, place: Place) {
         let number = NUMBERS.fetch_add(1, Ordering::SeqCst) + 1;
-        self.touched[place.0 as usize].fetch_max(number, Ordering::SeqCst);
+        self.at(place).fetch_max(number, Ordering::SeqCst);
     }
 
     pub(crate) fn touch_all(&self) {
@@ -58,8 +61,16 @@ impl Epochs {
 
     /// Nothing that was read at `since` has changed there.
     pub(crate) fn holds(&self, place: Place, since: u64) -> bool {
-        self.touched[place.0 as usize].load(Ordering::Acquire) <= since
-            && self.all.load(Ordering::Acquire) <= since
+        self.is_untouched(place, since) && self.all.load(Ordering::Acquire) <= since
+    }
+
+    /// The same, whatever happened to everything at once.
+    pub(crate) fn is_untouched(&self, place: Place, since: u64) -> bool {
+        self.at(place).load(Ordering::Acquire) <= since
+    }
+
+    fn at(&self, place: Place) -> &AtomicU64 {
+        &self.touched[place.0 as usize & (self.touched.len() - 1)]
     }
 }
 
@@ -69,7 +80,7 @@ mod tests {
 
     #[test]
     fn what_was_read_before_a_touch_is_found_out_and_what_is_read_after_it_is_not() {
-        let epochs = Epochs::new();
+        let epochs = Epochs::new(1 << 10);
         let (ours, other) = (epochs.place(b"ours"), epochs.place(b"other"));
         let before = epochs.now();
         assert!(epochs.holds(ours, before));

@@ -33,7 +33,10 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Namespace {
     pub(crate) pool: Pool,
     pub(crate) names: Names,
+    /// Of what Redis has: our own changes, and those it tells of.
     pub(crate) epochs: Epochs,
+    /// Of what the fallback has: our own changes alone. What happens in Redis while it answers is none of its business.
+    local: Epochs,
     pub(crate) versions: Versions,
     pub(crate) tracker: Tracker,
     pub(crate) clock: ServerClock,
@@ -44,8 +47,9 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     pub(crate) fn new(pool: Pool, names: Names, journal: Option<Arc<JournalFile>>) -> Self {
-        let epochs = Epochs::new();
+        let epochs = Epochs::new(1 << 15);
         Self {
+            local: epochs.alike(1 << 14),
             versions: Versions::new(epochs.place(&names.versions)),
             tracker: Tracker::new(&pool),
             clock: ServerClock::default(),
@@ -157,6 +161,32 @@ impl Namespace {
         self.versions.forget(|| self.epochs.touch_all());
     }
 
+    /// We change this.
+    pub(crate) fn touch(&self, place: Place) {
+        self.epochs.touch(place);
+        self.local.touch(place);
+    }
+
+    /// We change everything.
+    pub(crate) fn clear(&self) {
+        self.local.touch_all();
+        self.touch_all();
+    }
+
+    /// What the fallback was given at `since` is as we left it.
+    pub(crate) fn holds_locally(&self, place: Place, since: u64) -> bool {
+        self.local.holds(place, since)
+    }
+
+    /// A load that began at `since` is good enough for whoever asks now: nothing was written or removed meanwhile, as far
+    /// as this process knows. That it missed something of everything is no reason to load everything twice.
+    pub(crate) fn may_join(&self, place: Place, since: u64) -> bool {
+        let tags = self.tags_place();
+        self.epochs.is_untouched(place, since)
+            && self.local.holds(place, since)
+            && self.local.holds(tags, since)
+    }
+
     /// A key changed, as Redis tells.
     fn touch_name(&self, name: &[u8]) {
         if name == self.names.versions {
@@ -173,14 +203,14 @@ impl Namespace {
     }
 
     /// Where removals of any tag are noted.
-    pub(crate) fn tags_place(&self) -> Place {
+    fn tags_place(&self) -> Place {
         self.epochs.place(&self.names.tags)
     }
 
     pub(crate) fn touch_tag(&self, tag: Place) {
         self.versions.forget(|| self.epochs.touch(self.versions.place()));
-        self.epochs.touch(tag);
-        self.epochs.touch(self.tags_place());
+        self.touch(tag);
+        self.touch(self.tags_place());
     }
 
     /// Sees to it that Redis tells of changes, for L1.

@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_learned_from_before_a_touch_is_not_kept() {
-        let epochs = Epochs::new();
+        let epochs = Epochs::new(64);
         let versions = Versions::new(epochs.place(b"v"));
         let before = epochs.now();
         versions.forget(|| epochs.touch(versions.place()));
