@@ -252,6 +252,15 @@ mod tests {
         }
     }
 
+    #[cfg(any(feature = "lz4", feature = "zstd"))]
+    #[test]
+    fn no_memory_is_taken_for_what_so_few_bytes_cannot_make() {
+        assert_eq!(plausible(MAX_LEN, &[0; 200], 255), None);
+        assert_eq!(plausible(51_001, &[0; 200], 255), None);
+        assert_eq!(plausible(51_000, &[0; 200], 255), Some(51_000));
+        assert_eq!(plausible(1, b"", 255), None);
+    }
+
     #[test]
     fn a_method_that_this_build_lacks_is_named() {
         assert_eq!(decompress(5, b"abc", 3, MAX_LEN), Err(CompressionError::Unknown(5)));
