@@ -254,7 +254,7 @@ pub(crate) fn tier_of(source: Source) -> Tier {
 
 /// Redis has it in this version: is it of this generation, and was none of its tags removed since its load began?
 async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, version: Version) -> bool {
-    let loaded = Version::from_bits(header.generation);
+    let loaded = Version::from_bits(header.version);
     if !loaded.is_of(version) {
         return false;
     }
@@ -262,7 +262,7 @@ async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, versi
     if tags.is_empty() || loaded == version {
         return true;
     }
-    let ask = versions::ask_tags(&namespace.names, tags.iter().map(|(tag, _)| tag));
+    let ask = versions::ask_tags(&namespace.names, tags.iter());
     let Ok(mut conn) = namespace.strict() else { return false };
     conn.req_packed_command(&ask).await.is_ok_and(|reply| versions::vouches(&reply, loaded))
 }
@@ -270,5 +270,5 @@ async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, versi
 /// The fallback has it: only this process can have changed what it says.
 fn is_untouched(namespace: &Namespace, name: &[u8], header: &Fields, tags: &Tags<'_>) -> bool {
     namespace.holds_locally(namespace.epochs.place(name), header.serial)
-        && tags.iter().all(|(tag, _)| namespace.holds_locally(namespace.tag_place(tag), header.serial))
+        && tags.iter().all(|tag| namespace.holds_locally(namespace.tag_place(tag), header.serial))
 }

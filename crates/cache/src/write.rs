@@ -267,13 +267,13 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             born_ms: self.namespace.clock.now(),
             fresh_ms: fresh,
             cost_us: facts.cost_us,
-            generation: facts.version.bits(),
+            version: facts.version.bits(),
             serial: facts.serial,
             uncompressed_len,
         };
         let mut bytes = Vec::new();
-        let tags: Vec<_> = facts.tags.iter().map(|tag| (tag, 0)).collect();
-        envelope::encode(&fields, &tags, &payload, &mut bytes).map_err(|_| Error::refused(TOO_MANY_TAGS))?;
+        envelope::encode(&fields, facts.tags, &payload, &mut bytes)
+            .map_err(|_| Error::refused(TOO_MANY_TAGS))?;
         Ok(Encoded { bytes, kept })
     }
 }

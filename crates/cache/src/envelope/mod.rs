@@ -1,8 +1,8 @@
 //! What stands around a value in Redis: what it is, when it was made, and what it depends on.
 //!
 //! ```text
-//! CE 9E | version 1 | flags | born u64 | fresh u64 | cost u32 | generation u64 | serial u64 | whole length u64
-//!       | count of tags, at most 64 | of each tag: length, UTF-8, version u64
+//! CE 9E | version 1 | flags | born u64 | fresh u64 | cost u32 | version u64 | serial u64 | whole length u64
+//!       | count of tags, at most 64 | of each tag: length, UTF-8
 //!       | length of the payload | payload | CRC-32 of all before, u32
 //! ```
 //!
@@ -45,9 +45,9 @@ pub(crate) struct Fields {
     pub(crate) fresh_ms: u64,
     /// How long loading took, in microseconds.
     pub(crate) cost_us: u32,
-    /// The version of its namespace.
-    pub(crate) generation: u64,
-    /// Which write of its process it was.
+    /// The version of its namespace when its load began.
+    pub(crate) version: u64,
+    /// When that was, for the process that loaded it.
     pub(crate) serial: u64,
     /// The length of the payload before it was compressed.
     pub(crate) uncompressed_len: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Header<'a> {
 /// There are more tags than [`MAX_TAGS`], or the compression is not within 0 to 7: `out` is as it was.
 pub(crate) fn encode(
     fields: &Fields,
-    tags: &[(impl AsRef<str>, u64)],
+    tags: &[impl AsRef<str>],
     payload: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Corrupt> {
@@ -78,7 +78,7 @@ pub(crate) fn encode(
         return Err(Corrupt::Malformed("a compression that the flags cannot hold"));
     }
     let start = out.len();
-    let length: usize = tags.iter().map(|(tag, _)| tag.as_ref().len() + varint::MAX + 8).sum();
+    let length: usize = tags.iter().map(|tag| tag.as_ref().len() + varint::MAX).sum();
     out.reserve(FIXED + 1 + length + varint::MAX + payload.len() + CHECKSUM);
     out.extend_from_slice(&MAGIC);
     out.push(VERSION);
@@ -86,14 +86,13 @@ pub(crate) fn encode(
     out.extend_from_slice(&fields.born_ms.to_le_bytes());
     out.extend_from_slice(&fields.fresh_ms.to_le_bytes());
     out.extend_from_slice(&fields.cost_us.to_le_bytes());
-    out.extend_from_slice(&fields.generation.to_le_bytes());
+    out.extend_from_slice(&fields.version.to_le_bytes());
     out.extend_from_slice(&fields.serial.to_le_bytes());
     out.extend_from_slice(&fields.uncompressed_len.to_le_bytes());
     write_varint(tags.len(), out);
-    for (tag, version) in tags {
+    for tag in tags {
         write_varint(tag.as_ref().len(), out);
         out.extend_from_slice(tag.as_ref().as_bytes());
-        out.extend_from_slice(&version.to_le_bytes());
     }
     write_varint(payload.len(), out);
     out.extend_from_slice(payload);
@@ -134,7 +133,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Header<'_>, &[u8]), Corrupt> {
         born_ms: u64_at(fixed, 4),
         fresh_ms: u64_at(fixed, 12),
         cost_us: u32::from_le_bytes([fixed[20], fixed[21], fixed[22], fixed[23]]),
-        generation: u64_at(fixed, 24),
+        version: u64_at(fixed, 24),
         serial: u64_at(fixed, 32),
         uncompressed_len: u64_at(fixed, 40),
     };

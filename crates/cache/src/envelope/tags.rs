@@ -5,7 +5,7 @@ use super::{Corrupt, MAX_TAGS};
 
 pub(super) const TOO_MANY: &str = "more than 64 tags";
 
-/// The tags of an entry, each with the version that it had when the value was loaded.
+/// The tags of an entry.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tags<'a> {
     count: usize,
@@ -20,7 +20,7 @@ impl<'a> Tags<'a> {
         let count = count.ok_or(Corrupt::Malformed(TOO_MANY))?;
         let mut rest = bytes;
         for _ in 0..count {
-            (_, _, rest) = split(rest)?;
+            (_, rest) = split(rest)?;
         }
         Ok((Self { count, bytes: &bytes[..bytes.len() - rest.len()] }, rest))
     }
@@ -43,27 +43,25 @@ impl<'a> Tags<'a> {
     }
 
     /// In the order in which they were written.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'a str, u64)> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
-            let (tag, version, after) = split(rest).ok()?;
+            let (tag, after) = split(rest).ok()?;
             rest = after;
-            Some((std::str::from_utf8(tag).ok()?, version))
+            std::str::from_utf8(tag).ok()
         })
     }
 }
 
 impl fmt::Debug for Tags<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
-/// A tag, its version, and what follows.
-fn split(bytes: &[u8]) -> Result<(&[u8], u64, &[u8]), Corrupt> {
+/// A tag, and what follows.
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Corrupt> {
     let (length, rest) = read_varint(bytes)?;
     let length = usize::try_from(length).map_err(|_| Corrupt::Truncated)?;
-    let (tag, rest) = rest.split_at_checked(length).ok_or(Corrupt::Truncated)?;
-    let (version, rest) = rest.split_first_chunk().ok_or(Corrupt::Truncated)?;
-    Ok((tag, u64::from_le_bytes(*version), rest))
+    rest.split_at_checked(length).ok_or(Corrupt::Truncated)
 }
