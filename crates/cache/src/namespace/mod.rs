@@ -152,8 +152,11 @@ impl Namespace {
 
     /// Redis came back as another process or with another history: nothing that was read from the one before holds.
     pub(crate) fn check_server(&self) {
-        if self.versions.is_of_another_server(self.pool.server_changes()) {
+        let changes = self.pool.server_changes();
+        if self.versions.is_of_another_server(changes) {
+            // Noted last: whoever finds it noted finds everything forgotten.
             self.touch_all();
+            self.versions.note_server(changes);
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! user:3:{:v}      <generation>-<removals>-<run id of the server it was made on>
-//! user:3:{:v}:t    a hash: that generation, and for each tag that was removed in it the count at its last removal
+//! user:3:{:v}:t    a hash: that generation and the count from which on it is complete, and for each tag that was removed
+//!                  since the count at its last removal
 //! ```
 //!
 //! A value says under which version its load began. It is valid in the same generation, if none of its tags was removed
 //! at a later count. To clear the namespace its version is removed. A version that is gone (removed, evicted, flushed)
 //! takes its generation with it, and so does a server that is not the one which made it: that may serve older data, in
-//! which what was removed since is still there. A hash that is gone can vouch for nothing older than the present count.
+//! which what was removed since is still there. A hash that is gone can vouch for nothing older than the present count, nor
+//! can the one that is begun in its place.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,11 +42,12 @@ if not g or tonumber(r) >= tonumber(ARGV[2]) or redis.call('HLEN', KEYS[2]) > to
   redis.call('DEL', KEYS[1], KEYS[2])
   return 0
 end
-r = tonumber(r) + 1
-if redis.call('HGET', KEYS[2], '') ~= g then
+local began = redis.call('HGET', KEYS[2], '')
+if not began or string.match(began, '^(%x+)%-') ~= g then
   redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[2], '', g)
+  redis.call('HSET', KEYS[2], '', g .. '-' .. r)
 end
+r = tonumber(r) + 1
 redis.call('HSET', KEYS[2], ARGV[1], r)
 redis.call('SET', KEYS[1], g .. '-' .. string.format('%d', r) .. '-' .. run)
 return r
@@ -92,9 +95,14 @@ impl Versions {
         self.known.store(0, Ordering::Release);
     }
 
-    /// True once for each new one.
+    /// True until it is [noted](Self::note_server).
     pub(super) fn is_of_another_server(&self, now: u64) -> bool {
-        self.server.load(Ordering::Acquire) != now && self.server.swap(now, Ordering::AcqRel) != now
+        self.server.load(Ordering::Acquire) < now
+    }
+
+    /// Everything from before this server is forgotten.
+    pub(super) fn note_server(&self, now: u64) {
+        self.server.fetch_max(now, Ordering::AcqRel);
     }
 }
 
@@ -141,13 +149,16 @@ pub(crate) fn ask_tags<'a>(names: &Names, tags: impl Iterator<Item = &'a str>) -
 pub(crate) fn vouches(reply: &Value, loaded: Version) -> bool {
     let Ok(fields) = Vec::<Option<String>>::from_redis_value_ref(reply) else { return false };
     let mut fields = fields.into_iter();
-    let generation = fields.next().flatten().and_then(|text| u64::from_str_radix(&text, 16).ok());
-    let same = generation.is_some_and(|generation| loaded.is_of(Version::new(generation, 0)));
+    let began = fields.next().flatten().and_then(|text| {
+        let (generation, removals) = text.split_once('-')?;
+        Some(Version::new(u64::from_str_radix(generation, 16).ok()?, removals.parse().ok()?))
+    });
+    let covers = began.is_some_and(|began| loaded.is_of(began) && began.removals() <= loaded.removals());
     let before = |count: Option<String>| match count {
         None => true,
         Some(count) => count.parse::<u64>().is_ok_and(|count| count <= loaded.removals()),
     };
-    same && fields.all(before)
+    covers && fields.all(before)
 }
 
 #[cfg(test)]
@@ -182,11 +193,14 @@ mod tests {
         let reply = |fields: &[Option<&str>]| {
             Value::Array(fields.iter().map(|field| field.map_or(Value::Nil, text)).collect())
         };
-        assert!(vouches(&reply(&[Some("ff"), None, Some("7")]), loaded));
-        assert!(!vouches(&reply(&[Some("ff"), None, Some("8")]), loaded));
-        assert!(!vouches(&reply(&[Some("fe"), None, Some("7")]), loaded));
+        assert!(vouches(&reply(&[Some("ff-0"), None, Some("7")]), loaded));
+        assert!(vouches(&reply(&[Some("ff-7"), None]), loaded));
+        assert!(!vouches(&reply(&[Some("ff-8"), None]), loaded));
+        assert!(!vouches(&reply(&[Some("ff-0"), None, Some("8")]), loaded));
+        assert!(!vouches(&reply(&[Some("fe-0"), None, Some("7")]), loaded));
+        assert!(!vouches(&reply(&[Some("ff"), None]), loaded));
         assert!(!vouches(&reply(&[None, None]), loaded));
-        assert!(!vouches(&reply(&[Some("ff"), Some("x")]), loaded));
+        assert!(!vouches(&reply(&[Some("ff-0"), Some("x")]), loaded));
         assert!(!vouches(&Value::Nil, loaded));
     }
 
@@ -200,5 +214,43 @@ mod tests {
         assert!(!versions.known().is_known());
         versions.learn(&epochs, Version::new(1, 0), epochs.now());
         assert!(versions.known().is_known());
+    }
+
+    /// One thread is Redis and tells of its changes; some ask it, and some use what is known.
+    #[test]
+    fn whatever_threads_do_meanwhile_nothing_older_than_what_was_told_is_known_or_holds() {
+        const CHANGES: u64 = 20_000;
+        let epochs = Epochs::new();
+        let versions = Versions::new(epochs.place(b"v"));
+        let (redis, told) = (AtomicU64::new(1), AtomicU64::new(1));
+        let ask = || {
+            while told.load(Ordering::SeqCst) < CHANGES {
+                let since = epochs.now();
+                let version = redis.load(Ordering::SeqCst);
+                if version % 3 == 0 {
+                    std::thread::yield_now();
+                }
+                versions.learn(&epochs, Version::new(version, 0), since);
+                let by_now = told.load(Ordering::SeqCst);
+                assert!(version >= by_now || !epochs.holds(versions.place(), since));
+                let by_now = told.load(Ordering::SeqCst);
+                let known = versions.known().bits() >> 24;
+                assert!(known == 0 || known >= by_now, "{known} is known, and {by_now} was told");
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..3).for_each(|_| drop(scope.spawn(ask)));
+            for change in 2..=CHANGES {
+                redis.store(change, Ordering::SeqCst);
+                match change % 5 {
+                    0 => versions.forget(|| epochs.touch_all()),
+                    _ => versions.forget(|| epochs.touch(versions.place())),
+                }
+                told.store(change, Ordering::SeqCst);
+                if change % 7 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+        });
     }
 }
