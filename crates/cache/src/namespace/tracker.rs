@@ -2,7 +2,8 @@
 //!
 //! Invariant: L1 answers only while the subscription's number is the one at which the task last forgot everything
 //! (`seen`), and while that task runs (`beat`). A loss changes that number before anything else follows from it; so
-//! between a loss and the moment in which everything was forgotten L1 does not answer, unless its policy says so.
+//! between a loss and the moment in which everything was forgotten L1 does not answer, unless its policy says so. A task
+//! that runs again after it stood still forgets everything, too: what Redis told meanwhile is yet to be heard.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,13 +49,17 @@ impl Tracker {
 
     /// Every change reaches us.
     pub(crate) fn is_live(&self, now: u64) -> bool {
-        self.is_current() && now.saturating_sub(self.beat.load(Ordering::Relaxed)) < STILL
+        self.is_current() && !self.stood_still(now)
     }
 
     /// Every change reached us until less than `limit` milliseconds ago.
     pub(crate) fn was_live(&self, now: u64, limit: u64) -> bool {
         let lived = self.lived.load(Ordering::Acquire);
         lived != 0 && now.saturating_sub(lived) < limit
+    }
+
+    fn stood_still(&self, now: u64) -> bool {
+        now.saturating_sub(self.beat.load(Ordering::Acquire)) >= STILL
     }
 
     fn is_current(&self) -> bool {
@@ -85,7 +90,7 @@ impl Task {
         loop {
             let Some(namespace) = self.namespace.upgrade() else { return };
             let Some(subscriber) = &mut self.subscriber else { return };
-            namespace.tracker.beat();
+            namespace.beat();
             if !subscribed {
                 let prefix = namespace.names.prefix.clone();
                 // A cache that everybody has let go of must not be kept by its own task.
@@ -117,8 +122,8 @@ impl Task {
             let Some(namespace) = self.namespace.upgrade() else { return };
             match event {
                 Some(Event::Invalidated(Invalidation::Keys(keys))) => {
-                    namespace.counters.invalidations.add(keys.len());
                     keys.iter().for_each(|key| namespace.touch_name(key));
+                    namespace.counters.invalidations.add(keys.len());
                 }
                 Some(Event::Refused(_)) => subscribed = false,
                 Some(Event::Closed) | None => return,
@@ -134,14 +139,21 @@ impl Namespace {
         let number = self.tracker.currency.get();
         self.touch_all();
         self.tracker.seen.store(number, Ordering::Release);
-        self.tracker.beat();
+        self.tracker.beat(now_ms());
+    }
+
+    fn beat(&self) {
+        let now = now_ms();
+        if self.tracker.stood_still(now) {
+            self.touch_all();
+        }
+        self.tracker.beat(now);
     }
 }
 
 impl Tracker {
-    fn beat(&self) {
-        let now = now_ms();
-        self.beat.store(now, Ordering::Relaxed);
+    fn beat(&self, now: u64) {
+        self.beat.store(now, Ordering::Release);
         if self.is_current() {
             self.lived.store(now, Ordering::Release);
         }
@@ -160,5 +172,27 @@ impl Drop for Task {
 impl fmt::Debug for Tracker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tracker").field("live", &self.is_live(now_ms())).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Names;
+    use super::*;
+
+    #[test]
+    fn a_task_that_stood_still_forgets_everything_before_l1_answers_again() {
+        let pool = Pool::builder().url("redis://127.0.0.1:1").build().unwrap();
+        let namespace = Namespace::new(pool, Names::new("t", 1), None);
+        namespace.begin_anew();
+        let (since, place) = (namespace.epochs.now(), namespace.epochs.place(b"t:1:{1}"));
+        namespace.beat();
+        let tracker = &namespace.tracker;
+        assert!(tracker.is_live(now_ms()) && namespace.epochs.holds(place, since));
+        assert!(!tracker.is_live(now_ms() + STILL));
+        tracker.beat.store(now_ms() - STILL, Ordering::Release);
+        assert!(!tracker.is_live(now_ms()));
+        namespace.beat();
+        assert!(tracker.is_live(now_ms()) && !namespace.epochs.holds(place, since));
     }
 }
