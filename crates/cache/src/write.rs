@@ -169,8 +169,13 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let namespace = &self.namespace;
         namespace.ready().await?;
         namespace.check_server();
-        let version =
-            if self.is_raw() || namespace.is_local()? { Version::NONE } else { namespace.version().await };
+        let version = if self.is_raw() || namespace.is_local()? {
+            Version::NONE
+        } else {
+            // It says when it was put by the server's clock, and not by ours.
+            namespace.learn_time().await;
+            namespace.version().await
+        };
         let mut names = Vec::new();
         let mut pipeline = redis::pipe();
         pipeline.atomic();
