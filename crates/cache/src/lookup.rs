@@ -13,6 +13,8 @@ pub enum Tier {
     L2,
     /// The pool's fallback, since Redis is away or there is none.
     Fallback,
+    /// A loader, of this caller or of another who asked at the same time.
+    Loader,
 }
 
 /// What [`get`](crate::Cache::get) found.

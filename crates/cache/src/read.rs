@@ -78,7 +78,12 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
 }
 
 impl<V> Entry<V> {
-    fn into_lookup(self) -> Lookup<V> {
+    /// What a loader brought just now.
+    pub(crate) fn loaded(value: Option<Arc<V>>) -> Self {
+        Self { value, tier: Tier::Loader, age: 0, left: u64::MAX, cost: 0 }
+    }
+
+    pub(crate) fn into_lookup(self) -> Lookup<V> {
         let (tier, age) = (self.tier, Duration::from_millis(self.age));
         match self.value {
             None => Lookup::Absent { tier, age },

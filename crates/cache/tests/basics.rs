@@ -107,3 +107,23 @@ async fn without_a_redis_the_fallback_answers() {
     let _ = cache.clear().await.unwrap();
     assert!(cache.get(&1).await.unwrap().value().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_or_loads_may_know_where_the_value_comes_from() {
+    let server = Server::start();
+    let pool = pool(server.url());
+    let cache: Cache<u64, String> = Cache::builder(&pool, "t").ttl(MINUTE).l1(100, 1 << 20).build().unwrap();
+    let source = Source::default();
+    let ask = async || match cache.lookup_or_load(&1, source.load("one")).await.unwrap() {
+        Lookup::Hit(found) => (found.value.to_string(), found.tier),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ask().await, ("one".to_owned(), Tier::Loader));
+    assert_ne!(ask().await.1, Tier::Loader);
+    eventually_async(SOON, "L1 answers", || async { ask().await.1 == Tier::L1 }).await;
+    assert_eq!(source.asked(), 1);
+    let nothing = cache.lookup_or_load(&2, |_| async { Ok::<_, std::io::Error>(None) }).await.unwrap();
+    assert!(matches!(nothing, Lookup::Absent { tier: Tier::Loader, .. }), "{nothing:?}");
+    let _ = cache.clear().await.unwrap();
+    assert_eq!(ask().await, ("one".to_owned(), Tier::Loader));
+}

@@ -55,9 +55,9 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         if asked.is_empty() {
             return Ok(found);
         }
-        let (entries, version) = inner.read_many(&asked).await.or_else(|error| {
+        let (entries, tier, version) = inner.read_many(&asked).await.or_else(|error| {
             let nothing = Seen::<V>::unless_unusable(error)?;
-            Ok((asked.iter().map(|_| None).collect(), nothing.version))
+            Ok((asked.iter().map(|_| None).collect(), nothing.tier, nothing.version))
         })?;
         let (mut waiting, mut tickets, mut missing) = (Vec::new(), Vec::new(), false);
         for (key, entry) in asked.into_iter().zip(entries) {
@@ -85,7 +85,7 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             }
         }
         if !tickets.is_empty() {
-            current_runtime()?.spawn(inner.clone().load_many(tickets, loader));
+            current_runtime()?.spawn(inner.clone().load_many(tickets, tier, loader));
         }
         if missing {
             for (key, seat) in waiting {
@@ -98,7 +98,7 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
 }
 
 impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
-    async fn read_many(&self, keys: &[&K]) -> Result<(Vec<Option<Entry<V>>>, Version), Error> {
+    async fn read_many(&self, keys: &[&K]) -> Result<(Vec<Option<Entry<V>>>, Tier, Version), Error> {
         let namespace = &self.namespace;
         namespace.ready().await?;
         namespace.check_server();
@@ -115,7 +115,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let answer = namespace.query(&cmd).await?;
         namespace.check_server();
         let Value::Array(mut values) = answer.value else {
-            return Ok((keys.iter().map(|_| None).collect(), Version::NONE));
+            return Ok((keys.iter().map(|_| None).collect(), Tier::L2, Version::NONE));
         };
         let version = match values.len() > names.len() {
             true => namespace.note_version(&values.pop().unwrap_or_default(), since),
@@ -135,16 +135,16 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             self.count(&seen);
             entries.push(seen.entry);
         }
-        Ok((entries, self.version_of(tier, version).await))
+        Ok((entries, tier, self.version_of(tier, version).await))
     }
 
-    async fn load_many<F, Fut, E>(self: Arc<Self>, tickets: Vec<Ticket<K, V>>, loader: F)
+    async fn load_many<F, Fut, E>(self: Arc<Self>, tickets: Vec<Ticket<K, V>>, tier: Tier, loader: F)
     where
         F: FnOnce(Vec<K>) -> Fut,
         Fut: Future<Output = Result<HashMap<K, V>, E>>,
         E: Send + Sync + 'static,
     {
-        let (tickets, keeper) = self.fence_many(tickets).await;
+        let (tickets, keeper) = self.fence_many(tickets, tier).await;
         if tickets.is_empty() {
             return;
         }
@@ -174,14 +174,15 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     }
 
     /// Takes all fences. Those whose value is there by now are at their end.
-    async fn fence_many(&self, tickets: Vec<Ticket<K, V>>) -> (Vec<Ticket<K, V>>, Keeper) {
+    async fn fence_many(&self, tickets: Vec<Ticket<K, V>>, tier: Tier) -> (Vec<Ticket<K, V>>, Keeper) {
         let namespace = &self.namespace;
         if namespace.is_local().unwrap_or(true) {
             return (tickets, Keeper::Fallback { waited: false });
         }
         let names: Vec<_> = tickets.iter().map(|ticket| self.name(ticket.key())).collect();
         let Ok(mut conn) = namespace.strict() else { return (tickets, Keeper::Nobody) };
-        let taken = match fence::take(&mut conn, &names, self.options.fence()).await {
+        let mut asked = namespace.after(tier, conn.clone());
+        let taken = match fence::take(&mut asked, &names, self.options.fence()).await {
             Ok(taken) => taken,
             Err(error) => return (tickets, Keeper::without(&error)),
         };

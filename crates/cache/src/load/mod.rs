@@ -20,8 +20,9 @@ use tokio::runtime::Handle;
 use crate::cache::{Cache, Inner, Key};
 use crate::error::{Error, LoadError};
 use crate::key::CacheKey;
-use crate::lookup::Tier;
+use crate::lookup::{Lookup, Tier};
 use crate::namespace::Version;
+use crate::read::Entry;
 
 pub(crate) use cooling::Cooling;
 pub use cx::Cx;
@@ -51,26 +52,26 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        let inner = &self.inner;
-        let entry = inner.look_in_l1(key);
-        let (entry, version) = match entry {
-            Some(entry) => (Some(entry), Version::NONE),
-            None => {
-                let name = inner.name(key);
-                let seen = inner.read(key, &name).await.or_else(Seen::unless_unusable)?;
-                inner.count(&seen);
-                (seen.entry, inner.version_of(seen.tier, seen.version).await)
-            }
-        };
-        if let Some(entry) = entry {
-            if entry.value.is_some() {
-                inner.refresh(&key.to_owned(), &entry, version, loader);
-            } else if entry.left == 0 {
-                return inner.fly(key.to_owned(), version, loader).await;
-            }
-            return Ok(entry.value);
-        }
-        inner.fly(key.to_owned(), version, loader).await
+        Ok(self.inner.find_or_load(key, loader).await?.value)
+    }
+
+    /// As [`get_or_load`](Self::get_or_load), and tells where the value comes from and how old it is. What was loaded
+    /// just now comes from [`Tier::Loader`]; it is never a [`Miss`](Lookup::Miss).
+    ///
+    /// # Errors
+    ///
+    /// As [`get_or_load`](Self::get_or_load).
+    ///
+    /// **Cancel safety.** As [`get_or_load`](Self::get_or_load).
+    pub async fn lookup_or_load<Q, F, Fut, E>(&self, key: &Q, loader: F) -> Result<Lookup<V>, LoadError<E>>
+    where
+        K: Borrow<Q>,
+        Q: CacheKey + Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        Ok(self.inner.find_or_load(key, loader).await?.into_lookup())
     }
 }
 
@@ -82,11 +83,43 @@ impl<V> Seen<V> {
         if error.is_closed() || error.is_config() || error.pool().is_none() {
             return Err(LoadError::Unavailable(error));
         }
-        Ok(Self { entry: None, tier: Tier::Fallback, version: Version::NONE })
+        Ok(Self { entry: None, tier: Tier::L2, version: Version::NONE })
     }
 }
 
 impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    async fn find_or_load<Q, F, Fut, E>(
+        self: &Arc<Self>,
+        key: &Q,
+        loader: F,
+    ) -> Result<Entry<V>, LoadError<E>>
+    where
+        K: Borrow<Q>,
+        Q: CacheKey + Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        let (entry, tier, version) = match self.look_in_l1(key) {
+            Some(entry) => (Some(entry), Tier::L1, Version::NONE),
+            None => {
+                let name = self.name(key);
+                let seen = self.read(key, &name).await.or_else(Seen::unless_unusable)?;
+                self.count(&seen);
+                (seen.entry, seen.tier, self.version_of(seen.tier, seen.version).await)
+            }
+        };
+        if let Some(entry) = entry {
+            if entry.value.is_some() {
+                self.refresh(&key.to_owned(), &entry, version, loader);
+            } else if entry.left == 0 {
+                return self.fly(key.to_owned(), tier, version, loader).await.map(Entry::loaded);
+            }
+            return Ok(entry);
+        }
+        self.fly(key.to_owned(), tier, version, loader).await.map(Entry::loaded)
+    }
+
     /// The version under which a load is to begin.
     async fn version_of(&self, tier: Tier, version: Version) -> Version {
         if version.is_known() || tier == Tier::Fallback || self.is_raw() {
@@ -100,6 +133,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn fly<F, Fut, E>(
         self: &Arc<Self>,
         key: K,
+        tier: Tier,
         version: Version,
         loader: F,
     ) -> Result<Option<Arc<V>>, LoadError<E>>
@@ -114,7 +148,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             match Flights::board(&self.shared, &self.namespace, &key, place, version) {
                 Boarded::Begun(ticket, waiting) => {
                     let handle = current_runtime()?;
-                    let load = Load { cache: self.clone(), name, ticket, stale: None, why: Why::Missing };
+                    let load =
+                        Load { cache: self.clone(), name, ticket, stale: None, tier, why: Why::Missing };
                     handle.spawn(load.run(loader));
                     return settle(waiting.outcome().await).unwrap_or(Err(LoadError::Interrupted));
                 }

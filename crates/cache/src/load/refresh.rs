@@ -34,7 +34,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         {
             self.namespace.counters.refreshes.one();
             let stale = entry.value.clone();
-            let load = Load { cache: self.clone(), name, ticket, stale, why: Why::Refresh };
+            let load = Load { cache: self.clone(), name, ticket, stale, tier: entry.tier, why: Why::Refresh };
             handle.spawn(load.run(loader));
         }
     }

@@ -14,6 +14,7 @@ use super::flight::{Outcome, Ticket};
 use super::keep::{Keeper, Loaded};
 use crate::cache::{Inner, Key, shown};
 use crate::event::Event;
+use crate::lookup::Tier;
 use crate::options::Options;
 use crate::read::Entry;
 
@@ -36,6 +37,8 @@ pub(super) struct Load<K: Key, V> {
     pub(super) name: Vec<u8>,
     pub(super) ticket: Ticket<K, V>,
     pub(super) stale: Option<Arc<V>>,
+    /// Who told its caller what there is.
+    pub(super) tier: Tier,
     pub(super) why: Why,
 }
 
@@ -108,7 +111,8 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
             }
             let Ok(mut conn) = namespace.strict() else { return Ok(Keeper::Nobody) };
             let names = std::slice::from_ref(&self.name);
-            let mut taken = match fence::take(&mut conn, names, options.fence()).await {
+            let mut asked = namespace.after(self.tier, conn.clone());
+            let mut taken = match fence::take(&mut asked, names, options.fence()).await {
                 Ok(taken) => taken,
                 Err(error) => return Ok(Keeper::without(&error)),
             };

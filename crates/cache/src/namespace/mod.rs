@@ -17,6 +17,7 @@ use cenote_pool_core::{Answer, Answers, Conn, DegradableConn, Pool, Source};
 use crate::clock::ServerClock;
 use crate::error::Error;
 use crate::journal::JournalFile;
+use crate::lookup::Tier;
 use crate::stats::Counters;
 
 use conns::Conns;
@@ -28,6 +29,7 @@ use versions::Versions;
 
 /// A server that is another one at each attempt gets no value.
 const ATTEMPTS: usize = 3;
+const BRIEF: Duration = Duration::from_millis(25);
 
 #[derive(Debug)]
 pub(crate) struct Namespace {
@@ -103,6 +105,11 @@ impl Namespace {
         let limit = conn.limit();
         self.conns.rest(conn);
         Ok(self.pool.conn().with_timeout(limit))
+    }
+
+    /// Where the fallback has just answered, Redis was waited for once: it may be back, but gets little time to show it.
+    pub(crate) fn after(&self, tier: Tier, conn: Conn) -> Conn {
+        if tier == Tier::Fallback { conn.with_timeout(BRIEF) } else { conn }
     }
 
     /// The version at this moment; none if Redis does not say.
