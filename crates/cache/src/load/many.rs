@@ -16,6 +16,7 @@ use super::run::within_limits;
 use super::{Boarded, Flights, Seen, current_runtime, settle};
 use crate::cache::{Cache, Inner, Key};
 use crate::error::{Error, LoadError};
+use crate::lookup::Tier;
 use crate::namespace::Version;
 use crate::read::{Entry, tier_of};
 

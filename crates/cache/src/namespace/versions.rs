@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn whatever_threads_do_meanwhile_nothing_older_than_what_was_told_is_known_or_holds() {
         const CHANGES: u64 = 20_000;
-        let epochs = Epochs::new();
+        let epochs = Epochs::new(64);
         let versions = Versions::new(epochs.place(b"v"));
         let (redis, told) = (AtomicU64::new(1), AtomicU64::new(1));
         let ask = || {
