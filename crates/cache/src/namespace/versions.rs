@@ -24,11 +24,16 @@ use super::{Epochs, Place, Version};
 /// Removed tags that are remembered. With more of them a new generation is cheaper.
 const MOST_TAGS: usize = 10_000;
 
-/// Makes a generation unless there is one of this server's; returns what there is.
+/// Makes a generation unless there is one of this server's; returns what there is. Which server this is, it knows best:
+/// its caller may not have heard from it yet, and must not replace what all others have.
 const MAKE: &str = r"
 local v = redis.call('GET', KEYS[1])
-if v and string.match(v, '^%x+%-%d+%-(.*)$') == ARGV[2] then return v end
-v = ARGV[1] .. '-0-' .. ARGV[2]
+local made_on = v and string.match(v, '^%x+%-%d+%-(.*)$')
+if made_on == ARGV[2] then return v end
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ARGV[2]
+if made_on == run then return v end
+v = ARGV[1] .. '-0-' .. run
 redis.call('SET', KEYS[1], v)
 return v
 ";
