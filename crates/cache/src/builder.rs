@@ -157,7 +157,8 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
 
     /// Reads and writes the exact keys and bytes of existing code: `name` gives the key, and a value is what the codec
     /// makes of it and nothing else. Such a cache has no stale window, no early refresh, no negative ttl, no
-    /// compression, no L1, no tags, and cannot be cleared.
+    /// compression, no L1, no tags, and cannot be cleared. No key stands for all of its keys: once the pool's outage
+    /// journal is full, its writes and removals fail (as overloaded) until Redis is back.
     pub fn raw_keys(mut self, name: impl Fn(&K) -> String + Send + Sync + 'static) -> Self {
         self.layout = Layout::Raw(Box::new(name));
         self
@@ -193,10 +194,10 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
         pool.degradable()?;
         let journal =
             journal.map(|path| pool.companion(&path.to_string_lossy(), || JournalFile::new(path.clone())));
-        let raw = if matches!(layout, Layout::Raw(_)) { "raw" } else { "" };
-        let whole = format!("{title}:{schema}:{raw}");
+        let is_raw = matches!(layout, Layout::Raw(_));
+        let whole = format!("{title}:{schema}:{}", if is_raw { "raw" } else { "" });
         // Those who made it first decide about the journal file and the size of L1.
-        let made = || Namespace::new(pool.clone(), Names::new(&title, schema), journal);
+        let made = || Namespace::new(pool.clone(), Names::new(&title, schema), is_raw, journal);
         let namespace = pool.companion(&whole, made);
         let entries = l1.and_then(|(entries, bytes)| Some((NonZeroUsize::new(entries)?, bytes)));
         let shared = pool.companion(&whole, || Shared {
@@ -230,16 +231,18 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
             "l1 needs room for something",
         );
         if matches!(self.layout, Layout::Raw(_)) {
-            let envelope = options.stale > 0
-                || options.early.is_some()
-                || options.negative.is_some()
-                || self.l1.is_some()
-                || options.compression != Compression::None;
-            wrong(
-                envelope,
-                "with raw_keys there can be no stale window, early_refresh, negative_ttl, l1 or compression, which all \
-                 need more than the bare value",
-            );
+            for (is_set, name) in [
+                (options.stale > 0, "stale"),
+                (options.early.is_some(), "early_refresh"),
+                (options.negative.is_some(), "negative_ttl"),
+                (self.l1.is_some(), "l1"),
+                (options.compression != Compression::None, "compression"),
+            ] {
+                wrong(
+                    is_set,
+                    &format!("{name} needs more than the bare value of raw_keys: leave out one of the two"),
+                );
+            }
         }
         problems.extend(key::check_namespace(&self.namespace).err());
         problems

@@ -135,6 +135,10 @@ impl StdError for Error {
     }
 }
 
+pub(crate) fn outside_runtime() -> Error {
+    Error::config("called outside a tokio runtime: call it from async code run by tokio")
+}
+
 /// Why a value could not be loaded.
 #[non_exhaustive]
 pub enum LoadError<E> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::cache::{Cache, Inner, Key};
-use crate::error::{Error, LoadError};
+use crate::error::{Error, LoadError, outside_runtime};
 use crate::key::CacheKey;
 use crate::lookup::{Lookup, Tier};
 use crate::namespace::Version;
@@ -186,9 +186,5 @@ fn downcast<E: Send + Sync + 'static>(error: Arc<dyn Any + Send + Sync>) -> Opti
 }
 
 fn current_runtime<E>() -> Result<Handle, LoadError<E>> {
-    Handle::try_current().map_err(|_| {
-        LoadError::Unavailable(Error::config(
-            "called outside a tokio runtime: call it from async code run by tokio",
-        ))
-    })
+    Handle::try_current().map_err(|_| LoadError::Unavailable(outside_runtime()))
 }

@@ -45,10 +45,12 @@ pub(crate) struct Namespace {
     pub(crate) counters: Counters,
     journal: Option<Arc<JournalFile>>,
     conns: Conns,
+    /// Values lie as they are, and no version says whether they are valid.
+    is_raw: bool,
 }
 
 impl Namespace {
-    pub(crate) fn new(pool: Pool, names: Names, journal: Option<Arc<JournalFile>>) -> Self {
+    pub(crate) fn new(pool: Pool, names: Names, is_raw: bool, journal: Option<Arc<JournalFile>>) -> Self {
         let epochs = Epochs::new(1 << 15);
         Self {
             local: epochs.alike(1 << 14),
@@ -61,14 +63,44 @@ impl Namespace {
             names,
             epochs,
             journal,
+            is_raw,
         }
     }
 
     fn conn(&self) -> Result<DegradableConn, Error> {
         match self.conns.take() {
             Some(conn) => Ok(conn),
-            None => Ok(self.pool.degradable()?.with_stand_in(self.names.versions.clone())),
+            None => {
+                let conn = self.pool.degradable()?;
+                Ok(match self.stand_in() {
+                    Some(name) => conn.with_stand_in(name),
+                    None => conn,
+                })
+            }
         }
+    }
+
+    /// The key whose removal makes everything invalid, if there is one.
+    pub(crate) fn stand_in(&self) -> Option<&[u8]> {
+        (!self.is_raw).then_some(&self.names.versions)
+    }
+
+    /// Removes what an earlier process left behind, of whichever namespace; true if Redis is yet to hear of it.
+    pub(crate) async fn forget(&self, names: &[Vec<u8>]) -> Result<bool, Error> {
+        // The stand-in stands for nobody else's.
+        let is_ours = |name: &&Vec<u8>| {
+            let text = name.strip_prefix(self.names.prefix.as_bytes());
+            !self.is_raw && text.is_some_and(|text| text.starts_with(b"{"))
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = names.iter().partition(is_ours);
+        let mut pending = false;
+        if !ours.is_empty() {
+            pending |= self.query(redis::cmd("DEL").arg(ours)).await?.pending;
+        }
+        if !others.is_empty() {
+            pending |= self.pool.degradable()?.query(redis::cmd("DEL").arg(others)).await?.pending;
+        }
+        Ok(pending)
     }
 
     /// Redis is asked, or the fallback while it is away.
