@@ -31,6 +31,8 @@ pub(crate) struct Fence {
     token: Vec<u8>,
     /// We took it, and nobody else had.
     pub(crate) first: bool,
+    /// Redis would not read what is there: it is none of ours to replace.
+    pub(crate) refusal: Option<String>,
 }
 
 /// What Redis said when the fence was asked for.
@@ -64,8 +66,14 @@ pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<
     let taken = tokens.into_iter().map(|ours| {
         let mut next = || replies.next().unwrap_or_default();
         let (set, there, value) = (next(), next(), next());
+        let (value, refusal) = match value.extract_error() {
+            Ok(value) => (value, None),
+            Err(error) => (Value::Nil, Some(error.to_string())),
+        };
         let fence = match there {
-            Value::BulkString(token) => Some(Fence { first: set == Value::Okay && token == ours, token }),
+            Value::BulkString(token) => {
+                Some(Fence { first: set == Value::Okay && token == ours, token, refusal })
+            }
             // Removed in between, or refused.
             _ => None,
         };

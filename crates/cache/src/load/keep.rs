@@ -60,10 +60,19 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn commit(&self, mut conn: Conn, fences: &[Fence], loads: &[Loaded<'_, V>]) {
         let mut encoded = Vec::with_capacity(loads.len());
         for (load, fence) in loads.iter().zip(fences) {
-            match self.encode_load(load, load.flight.version) {
-                Ok(bytes) => encoded.push((load, fence, bytes)),
-                Err(error) => self.not_stored(load.name, &error.to_string()),
-            }
+            let why = match (&fence.refusal, self.encode_load(load, load.flight.version)) {
+                (None, Ok(bytes)) => {
+                    encoded.push((load, fence, bytes));
+                    continue;
+                }
+                (Some(why), _) => why.clone(),
+                (None, Err(error)) => error.to_string(),
+            };
+            self.not_stored(load.name, &why);
+            fence::release(&mut conn, load.name, fence).await;
+        }
+        if encoded.is_empty() {
+            return;
         }
         let commits: Vec<_> =
             encoded.iter().map(|(load, fence, bytes)| (load.name, *fence, bytes.as_ref())).collect();
