@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_pool_core::Source;
 use cenote_pool_core::redis::aio::ConnectionLike;
 use cenote_pool_core::redis::{self, Value};
+use cenote_pool_core::{Source, State};
 
 use crate::cache::{Cache, Inner, Key, shown};
 use crate::clock::now_ms;
@@ -104,7 +104,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let namespace = &self.namespace;
         if !namespace.tracker.is_live(now) {
             let OnDisconnect::ServeFor(limit) = self.options.on_disconnect else { return None };
-            if !namespace.tracker.was_live(now, crate::clock::millis(limit)) {
+            let is_closed = || namespace.pool.state() == State::Closed;
+            if !namespace.tracker.was_live(now, crate::clock::millis(limit)) || is_closed() {
                 return None;
             }
         }
