@@ -125,13 +125,17 @@ async fn a_write_held_back_and_released_after_the_replay_brings_nothing_back() {
     assert!(stage.server.observer().get::<bool>(&["EXISTS", &fence(&stage, 50)]), "the load has its fence");
 
     held.stall_requests();
-    finish.send(()).unwrap();
-    assert_eq!(text(loading.await.unwrap()), "late");
-    assert!(held.held_requests() > 0, "the end of the load is held");
-    for key in [OVERWRITTEN, REMOVED] {
-        let written = stage.ours.keys.put(&key, &"late".to_owned()).await.unwrap();
-        assert_eq!(written, Written::Pending);
-    }
+    let late = "late".to_owned();
+    let entries = [(&OVERWRITTEN, &late), (&REMOVED, &late)];
+    let (written, loaded) = tokio::join!(stage.ours.keys.put_many(entries), async {
+        eventually_async(SOON, "the put is held", || async { held.held_requests() > 0 }).await;
+        let put = held.held_requests();
+        finish.send(()).unwrap();
+        let loaded = loading.await.unwrap();
+        assert!(held.held_requests() > put, "so is the end of the load");
+        loaded
+    });
+    assert_eq!((written.unwrap(), text(loaded)), (Written::Pending, late));
     reads_from_fallback(&stage.ours.keys, REMOVED, Some("late")).await;
     let _ = stage.ours.keys.remove(&50).await.unwrap();
     reads_from_fallback(&stage.ours.keys, 50, None).await;
