@@ -24,6 +24,7 @@ pub(crate) enum Family {
     Pool,
     Dedicated,
     Lru,
+    Cache,
 }
 
 /// A bench with a number of tasks.
@@ -74,22 +75,23 @@ impl Bench {
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 3] = [Self::Pool, Self::Dedicated, Self::Lru];
+    pub(crate) const ALL: [Self; 4] = [Self::Pool, Self::Dedicated, Self::Lru, Self::Cache];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pool => "pool",
             Self::Dedicated => "dedicated",
             Self::Lru => "lru",
+            Self::Cache => "cache",
         }
     }
 
-    /// Its benches in which clients meet over a server.
+    /// Its benches that can be run one by one, in which clients meet over a server.
     pub(crate) fn benches(self) -> &'static [Bench] {
         match self {
             Self::Pool => &[Bench::PoolGet, Bench::PoolMix, Bench::PoolPipeline, Bench::PoolNeighbour],
             Self::Dedicated => &[Bench::Dedicated],
-            Self::Lru => &[],
+            Self::Lru | Self::Cache => &[],
         }
     }
 }

@@ -14,10 +14,10 @@ use crate::workload::{Get, Mix, Neighbour, Pipeline};
 /// A future of whichever client. Whole rounds are boxed, never a call.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
-/// A connected client, whichever it is.
-pub(crate) trait Contender {
+/// A connected client, whichever it is, and how it is measured in a case.
+pub(crate) trait Contender<C = Case> {
     fn name(&self) -> &'static str;
-    fn load(&self, case: Case, duration: Duration, keep: Keep) -> Boxed<'_, Load>;
+    fn load(&self, case: C, duration: Duration, keep: Keep) -> Boxed<'_, Load>;
 }
 
 impl<C: Client> Contender for C {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::bench::{Case, Length};
+use crate::bench::Length;
 use crate::contender::Contender;
 use crate::measure::latency::{median, spread};
 use crate::measure::{Keep, Round};
@@ -17,9 +17,9 @@ pub(crate) struct Record {
 }
 
 /// Measures the contenders in one case: a round each to warm up, then all rounds, another one beginning each time.
-pub(crate) async fn run(
-    contenders: &[Box<dyn Contender>],
-    case: Case,
+pub(crate) async fn run<C: Copy>(
+    contenders: &[Box<dyn Contender<C>>],
+    case: C,
     length: Length,
     progress: &mut Progress,
 ) -> Result<Vec<Record>> {
@@ -43,13 +43,13 @@ pub(crate) async fn run(
 
 impl Record {
     /// Medians of all rounds.
-    pub(crate) fn row(&self, case: Case) -> Row {
+    pub(crate) fn row(&self, bench: &'static str, tasks: usize) -> Row {
         let of = |figure: fn(&Round) -> f64| median(self.rounds.iter().map(figure));
         let cpu: Option<Vec<_>> = self.rounds.iter().map(|round| round.cpu_us_per_op).collect();
         Row {
-            bench: case.bench.name(),
+            bench,
             client: self.client,
-            tasks: case.tasks,
+            tasks,
             ops_per_s: of(|round| round.ops_per_s),
             p50_us: Some(of(|round| round.latency.p50)),
             p99_us: Some(of(|round| round.latency.p99)),
@@ -72,7 +72,7 @@ mod tests {
     use cenote_testkit::Server;
 
     use super::*;
-    use crate::bench::{Bench, Family};
+    use crate::bench::{Bench, Case, Family};
     use crate::contender::{self, Boxed};
     use crate::measure::Load;
     use crate::workload::data;
@@ -89,7 +89,7 @@ mod tests {
         for &bench in benches {
             let case = Case { bench, tasks: 4 };
             let records = run(&contenders, case, LENGTH, &mut Progress::new(Duration::ZERO)).await?;
-            rows.extend(records.iter().map(|record| record.row(case)));
+            rows.extend(records.iter().map(|record| record.row(bench.name(), case.tasks)));
         }
         Ok(rows)
     }

@@ -1,6 +1,7 @@
 //! Cenote beside its peers: the binary behind `cargo xtask bench`.
 
 mod bench;
+mod cache;
 mod clients;
 mod contender;
 mod contest;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let result = match arguments.split_first() {
         Some((first, rest)) if first == memory::ALONE => alone(rest),
         Some((first, rest)) if first == lru::ALONE => lru::run_alone(rest),
+        Some((first, rest)) if first == cache::ALONE => cache::run_alone(rest),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => {
             print!("{HELP}");
             Ok(())
@@ -84,5 +86,6 @@ fn measure(family: Family, options: &Options) -> Result<Findings> {
     match family {
         Family::Pool | Family::Dedicated => Runtime::new()?.block_on(session::run(family, options)),
         Family::Lru => Ok(Findings { rows: lru::run(options.quick)?, ..Findings::default() }),
+        Family::Cache => cache::run(options.quick),
     }
 }

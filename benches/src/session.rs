@@ -52,7 +52,7 @@ pub(crate) async fn run(family: Family, options: &Options) -> Result<Findings> {
         for (record, &entrant) in records.iter().zip(&entrants) {
             progress.step("memory", length.memory_run);
             let peak_rss_mb = memory::measure(entrant, case, &server.url(), length)?;
-            findings.rows.push(Row { peak_rss_mb, ..record.row(case) });
+            findings.rows.push(Row { peak_rss_mb, ..record.row(case.bench.name(), case.tasks) });
         }
         findings.notes.extend(extra_tasks(case, &records));
     }

@@ -1,9 +1,9 @@
 //! The in-memory store beside in-memory caches: speed, hits and memory.
 
-mod clients;
+pub(crate) mod clients;
 mod memory;
-mod rounds;
-mod trace;
+pub(crate) mod rounds;
+pub(crate) mod trace;
 
 use std::num::NonZero;
 use std::thread;
@@ -17,7 +17,7 @@ use self::trace::{CAPACITY, Pattern};
 use crate::report::Row;
 
 /// For hot look-ups there is room to spare: a cache that divides it among shards evicts nothing either.
-const ROOMY: usize = 16_000;
+pub(crate) const ROOMY: usize = 16_000;
 
 /// How often, and how many look-ups at a time.
 struct Length {

@@ -28,31 +28,35 @@ impl<C: Cache> Contender for C {
         C::NAME
     }
 
-    /// A thread for each trace.
     fn round(&self, traces: &[Vec<Key>]) -> Round {
-        let barrier = Barrier::new(traces.len());
-        let times: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = traces
-                .iter()
-                .map(|trace| {
-                    let barrier = &barrier;
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let start = Instant::now();
-                        let hits = read_through(self, trace);
-                        (start, Instant::now(), hits)
-                    })
-                })
-                .collect();
-            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
-        });
-        let ops: usize = traces.iter().map(Vec::len).sum();
-        let start = times.iter().map(|(start, ..)| *start).min();
-        let end = times.iter().map(|(_, end, _)| *end).max();
-        let took = end.zip(start).map_or(f64::INFINITY, |(end, start)| (end - start).as_secs_f64());
-        let hits: usize = times.iter().map(|(.., hits)| hits).sum();
-        Round { ops_per_s: ops as f64 / took, hit_ratio: hits as f64 / ops as f64 }
+        timed(traces, |trace| read_through(self, trace))
     }
+}
+
+/// A thread for each trace; `read` goes through one and counts what hits.
+pub(crate) fn timed(traces: &[Vec<Key>], read: impl Fn(&[Key]) -> usize + Sync) -> Round {
+    let barrier = Barrier::new(traces.len());
+    let times: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = traces
+            .iter()
+            .map(|trace| {
+                let (barrier, read) = (&barrier, &read);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let start = Instant::now();
+                    let hits = read(trace);
+                    (start, Instant::now(), hits)
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    let ops: usize = traces.iter().map(Vec::len).sum();
+    let start = times.iter().map(|(start, ..)| *start).min();
+    let end = times.iter().map(|(_, end, _)| *end).max();
+    let took = end.zip(start).map_or(f64::INFINITY, |(end, start)| (end - start).as_secs_f64());
+    let hits: usize = times.iter().map(|(.., hits)| hits).sum();
+    Round { ops_per_s: ops as f64 / took, hit_ratio: hits as f64 / ops as f64 }
 }
 
 fn read_through<C: Cache>(cache: &C, trace: &[Key]) -> usize {

@@ -1,5 +1,6 @@
 //! Tasks that call as fast as they are answered.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,29 +36,63 @@ pub(crate) enum Keep {
     Nothing,
 }
 
-/// Runs `tasks` tasks for `duration`, from the moment at which all of them are there.
-///
-/// # Errors
-///
-/// The first that any call met; or calls that are not answered long after the end.
+/// What one task does, over and over.
+pub(crate) trait Call: Send + 'static {
+    /// Operations in one call.
+    const OPS: usize;
+    /// Tasks beyond those that are measured.
+    const EXTRA_TASKS: usize = 0;
+
+    /// One call, and a look at its answer.
+    fn call(&mut self) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Work with the client that does it.
+struct Workman<H, W>(H, W);
+
+impl<H: Handle, W: Workload> Call for Workman<H, W> {
+    const OPS: usize = W::OPS_PER_CALL;
+    const EXTRA_TASKS: usize = W::EXTRA_TASKS;
+
+    async fn call(&mut self) -> Result<()> {
+        self.1.call(&mut self.0).await
+    }
+}
+
+/// [`calls`] of a workload, one handle of the client for each task.
 pub(crate) async fn load<C: Client, W: Workload>(
     client: &C,
     tasks: usize,
     duration: Duration,
     keep: Keep,
 ) -> Result<Load> {
-    let all_tasks = tasks + W::EXTRA_TASKS;
+    let of_task = |index| Workman(client.handle(), W::of_task(index, tasks));
+    calls(of_task, tasks, duration, keep).await
+}
+
+/// Runs `tasks` tasks for `duration`, from the moment at which all of them are there.
+///
+/// # Errors
+///
+/// The first that any call met; or calls that are not answered long after the end.
+pub(crate) async fn calls<C: Call>(
+    of_task: impl Fn(usize) -> C,
+    tasks: usize,
+    duration: Duration,
+    keep: Keep,
+) -> Result<Load> {
+    let all_tasks = tasks + C::EXTRA_TASKS;
     let ready = Arc::new(Barrier::new(all_tasks + 1));
     let (start, end) = watch::channel(None);
     let mut running = JoinSet::new();
     for index in 0..all_tasks {
         let is_extra = index >= tasks;
         let keep = if is_extra { Keep::Nothing } else { keep };
-        let (handle, workload) = (client.handle(), W::of_task(index, tasks));
+        let call = of_task(index);
         let (ready, end) = (ready.clone(), end.clone());
         running.spawn(async move {
             ready.wait().await;
-            Ok((is_extra, call_until(end, handle, workload, keep).await?))
+            Ok((is_extra, call_until(end, call, keep).await?))
         });
     }
     ready.wait().await;
@@ -72,7 +107,7 @@ pub(crate) async fn load<C: Client, W: Workload>(
 
     let extra_calls = calls.iter().filter(|(is_extra, _)| *is_extra).map(|(_, calls)| calls.count).sum();
     let latencies = calls.into_iter().flat_map(|(_, calls)| calls.latencies).collect();
-    Ok(Load { tasks, latencies, ops_per_call: W::OPS_PER_CALL, extra_calls, cpu })
+    Ok(Load { tasks, latencies, ops_per_call: C::OPS, extra_calls, cpu })
 }
 
 struct Calls {
@@ -81,10 +116,9 @@ struct Calls {
 }
 
 /// One reading of the clock and one push per call: percentiles are exact, and a histogram would cost the loop more.
-async fn call_until<H: Handle, W: Workload>(
+async fn call_until(
     mut end: watch::Receiver<Option<Instant>>,
-    mut handle: H,
-    mut workload: W,
+    mut call: impl Call,
     keep: Keep,
 ) -> Result<Calls> {
     let capacity = if keep == Keep::Latencies { 4096 } else { 0 };
@@ -92,7 +126,7 @@ async fn call_until<H: Handle, W: Workload>(
     let end = end.wait_for(Option::is_some).await?.context("there is an end")?;
     let mut before = Instant::now();
     loop {
-        workload.call(&mut handle).await?;
+        call.call().await?;
         let now = Instant::now();
         calls.count += 1;
         if keep == Keep::Latencies {

@@ -7,7 +7,7 @@ pub(crate) mod process;
 use std::time::Duration;
 
 use self::latency::Percentiles;
-pub(crate) use self::load::{Keep, Load, load};
+pub(crate) use self::load::{Call, Keep, Load, calls, load};
 
 /// What one round showed.
 #[derive(Debug, Clone, Copy)]

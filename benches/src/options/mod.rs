@@ -16,12 +16,13 @@ use crate::bench::{Case, Family, Length};
 pub(crate) const HELP: &str = "\
 Measures Cenote beside its peers, on a server of its own.
 
-usage: cenote-benches [pool|dedicated|lru|all] [--quick] [--json FILE] [--write-docs] [narrowing]
+usage: cenote-benches [pool|dedicated|lru|cache|all] [--quick] [--json FILE] [--write-docs] [narrowing]
 
   pool           commands over shared connections
   dedicated      20 exclusive connections
   lru            the in-memory store
-  all            the three of them (when nothing is said)
+  cache          the cache in two tiers
+  all            the four of them (when nothing is said)
 
   --quick        fewer cases and shorter rounds: under a minute for `pool`
   --json FILE    writes the rows there, too
@@ -80,7 +81,7 @@ impl Options {
                 _ => {
                     ensure!(
                         options.families.is_empty(),
-                        "{word} is one too many: name one of pool, dedicated, lru and all"
+                        "{word} is one too many: name one of pool, dedicated, lru, cache and all"
                     );
                     options.families = families(word)?;
                 }
@@ -115,7 +116,10 @@ impl Options {
             "--write-docs shows a whole run: leave out --only, --clients, --tasks and --rounds"
         );
         match self.families[..] {
-            [Family::Lru] => bail!("lru is run whole: leave out --only, --clients, --tasks and --rounds"),
+            [family @ (Family::Lru | Family::Cache)] => {
+                let family = family.name();
+                bail!("{family} is run whole: leave out --only, --clients, --tasks and --rounds")
+            }
             [family] => self.selection.check(family),
             _ => bail!(
                 "--only, --clients, --tasks and --rounds go with pool or with dedicated: name one of them"
@@ -130,7 +134,7 @@ fn families(word: &str) -> Result<Vec<Family>> {
     }
     match Family::ALL.into_iter().find(|family| family.name() == word) {
         Some(family) => Ok(vec![family]),
-        None => bail!("{word} is not known: there are pool, dedicated, lru and all"),
+        None => bail!("{word} is not known: there are pool, dedicated, lru, cache and all"),
     }
 }
 

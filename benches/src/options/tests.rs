@@ -51,8 +51,8 @@ fn tasks_that_are_asked_for_are_run_in_a_quick_run_too() {
 #[test]
 fn a_mistake_is_told_with_what_would_be_right() {
     for (line, expected) in [
-        ("pol", "pol is not known: there are pool, dedicated, lru and all"),
-        ("pool lru", "lru is one too many: name one of pool, dedicated, lru and all"),
+        ("pol", "pol is not known: there are pool, dedicated, lru, cache and all"),
+        ("pool lru", "lru is one too many: name one of pool, dedicated, lru, cache and all"),
         ("--qick", "--qick is not known: there are --quick, --json, "),
         ("--json", "--json is followed by a file to write"),
         ("--json --quick", "--json is followed by a file to write"),
@@ -67,6 +67,7 @@ fn a_mistake_is_told_with_what_would_be_right() {
         ("pool --only pool-neighbour --tasks 3", "nothing is run with 3 tasks; there are 255"),
         ("pool --rounds 2,3", "--rounds is one number"),
         ("lru --rounds 2", "lru is run whole"),
+        ("cache --only cache-l2", "cache is run whole"),
         ("--rounds 2", "go with pool or with dedicated"),
         ("pool --rounds 2 --write-docs", "--write-docs shows a whole run"),
     ] {

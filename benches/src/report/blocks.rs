@@ -5,6 +5,7 @@ use super::figures::{RateUnit, percent, ratio, thousands};
 use super::grid::{Column, Grid, Line, Weight};
 use super::standing::{self, EXACT_LRU, Group, Measure, Role};
 use super::subject;
+use crate::cache;
 
 /// A bench with its rows.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ enum Figure {
     Fairness,
     Cpu,
     Memory,
+    /// What an entry takes beside its value.
+    Overhead,
     HitRatio,
     /// The hit ratio over that of the exact LRU.
     OfExactLru,
@@ -80,9 +83,11 @@ fn figures(bench: &str, rows: &[Row]) -> Vec<Figure> {
         vec![Tasks, Client, Rate(unit), Spread, P50, P99, P999, Fairness, Cpu, Memory, best]
     } else if subject::is_of("lru-hit", bench) {
         vec![Tasks, Client, HitRatio, OfExactLru, best]
+    } else if subject::is_of("cache-memory", bench) {
+        vec![Tasks, Client, Memory, Overhead, best]
     } else if subject::is_of("lru-memory", bench) {
         vec![Tasks, Client, Memory, best]
-    } else if subject::is_of("lru", bench) {
+    } else if subject::is_in_memory(bench) {
         vec![Tasks, Client, Rate(unit), Spread, NanosPerOp, HitRatio, Memory, best]
     } else {
         vec![Tasks, Client, Rate(unit), Spread, P50, P99, P999, Cpu, Memory, best]
@@ -102,8 +107,9 @@ impl Figure {
             Self::P999 => "p99.9\nµs".to_owned(),
             Self::Fairness => "p99.9\nover p50".to_owned(),
             Self::Cpu => "CPU\nµs/op".to_owned(),
-            Self::Memory if subject::is_of("lru", bench) => "memory\nMB".to_owned(),
+            Self::Memory if subject::is_in_memory(bench) => "memory\nMB".to_owned(),
             Self::Memory => "peak\nMB".to_owned(),
+            Self::Overhead => "B/entry beyond\nits value".to_owned(),
             Self::HitRatio => "hits\n%".to_owned(),
             Self::OfExactLru => "of the\nexact LRU".to_owned(),
             Self::OfBestPeer(_) => "over the\nbest peer".to_owned(),
@@ -131,6 +137,7 @@ impl Figure {
             Self::Fairness => fairness(row).map(|ratio| thousands(ratio, 1)),
             Self::Cpu => finite(row.cpu_us_per_op).map(|time| format!("{time:.2}")),
             Self::Memory => finite(row.peak_rss_mb).map(|size| format!("{size:.1}")),
+            Self::Overhead => finite(row.peak_rss_mb).map(|size| thousands(overhead(size), 0)),
             Self::HitRatio => finite(row.hit_ratio).map(percent),
             Self::OfExactLru => over(group.client(EXACT_LRU), Measure::HitRatio).map(ratio),
             Self::OfBestPeer(measure) => over(group.best_peer(measure), measure).map(ratio),
@@ -142,6 +149,11 @@ impl Figure {
 /// How long one thread works at one operation.
 pub(super) fn nanos_per_op(threads: usize, ops_per_s: f64) -> f64 {
     threads as f64 * 1e9 / ops_per_s
+}
+
+/// Bytes of one entry of L1 that are not its value: its key, and whatever the cache needs for it.
+fn overhead(megabytes: f64) -> f64 {
+    megabytes * 1e6 / cache::ENTRIES as f64 - cache::VALUE_BYTES as f64
 }
 
 /// How much worse off than usual the unluckiest calls are.
@@ -207,6 +219,8 @@ mod tests {
         assert!(line_of(&of("lru-zipf"), "quick_cache").contains(&"73.0"));
         assert_eq!(line_of(&of("lru-hit-loop"), "quick_cache"), ["quick_cache", "37.9", "379x", "0.96x"]);
         assert_eq!(line_of(&of("lru-memory"), "cenote"), ["1", "cenote", "1.9", "0.83x"]);
+        let cache = text(&samples::cache());
+        assert_eq!(line_of(&cache, "3.0"), ["1", "cenote", "3.0", "200", "1.50x"], "{cache}");
         assert!(!text(&rows).contains("p99") && !text(&rows).contains("NaN"), "{}", text(&rows));
     }
 }

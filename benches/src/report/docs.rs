@@ -19,7 +19,7 @@ const END: &str = "<!-- figures end -->";
 /// What is fewer is a look, and not a measurement.
 const ROUNDS_OF_A_FULL_RUN: usize = 15;
 
-/// Writes `docs/bench/{name}.md` and its chart from the rows that belong to it: `pool`, `dedicated` or `lru`.
+/// Writes `docs/bench/{name}.md` and its chart from the rows that belong to it: `pool`, `dedicated`, `lru` or `cache`.
 ///
 /// # Errors
 ///
@@ -63,7 +63,12 @@ fn skeleton(name: &str) -> Result<String> {
             "The store behind `FallbackLru`, called directly, beside in-memory caches: 10,000 entries of 100 B. The \
              caches take turns in one process, round by round.",
         ),
-        _ => bail!("there is no page `{name}`; there are pool, dedicated and lru"),
+        "cache" => (
+            "The cache in two tiers",
+            "`Cache` beside caches that live in the process, stores in Redis, and one that is both. They take turns in one \
+             process, round by round; Redis shares the machine.",
+        ),
+        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru and cache"),
     };
     Ok(format!(
         "# {title}\n\n{about}\n\nTo measure it on your machine, and write this page anew:\n\n```console\n\
@@ -148,11 +153,11 @@ mod tests {
 
     #[test]
     fn a_new_page_says_how_to_repeat_it() {
-        for name in ["pool", "dedicated", "lru"] {
+        for name in ["pool", "dedicated", "lru", "cache"] {
             let page = with_figures(&skeleton(name).unwrap(), "new").unwrap();
             assert!(page.contains(&format!("$ cargo xtask bench {name} --write-docs")), "{page}");
         }
-        assert!(skeleton("pond").unwrap_err().to_string().contains("pool, dedicated and lru"));
+        assert!(skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru and cache"));
     }
 
     #[test]

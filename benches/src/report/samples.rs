@@ -92,6 +92,26 @@ pub(super) fn lru() -> Vec<Row> {
     rows
 }
 
+/// The cache: a hit in each tier, many at once, and memory.
+pub(super) fn cache() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for threads in [1, 2] {
+        for (client, rate) in [(OURS, 12e6), ("quick_cache", 16e6), ("moka", 3e6)] {
+            rows.push(row("cache-l1", client, threads, rate));
+        }
+    }
+    for (client, rate) in [(OURS, 360e3), ("cenote pool GET", 400e3), ("multi-tier-cache", 180e3)] {
+        rows.push(row("cache-l2", client, 256, rate));
+    }
+    for (client, rate) in [(OURS, 750e3), ("cenote one by one", 30e3)] {
+        rows.push(row("cache-many", client, 1, rate));
+    }
+    for (client, mb) in [(OURS, 3.0), ("quick_cache", 2.0)] {
+        rows.push(Row { peak_rss_mb: Some(mb), ..row("cache-memory", client, 1, 0.0) });
+    }
+    rows
+}
+
 /// Little's law gives the usual latency; the tail is longer where the clients queue for connections.
 fn timed(bench: &'static str, client: &(&'static str, [f64; 5], f64), tasks: usize) -> Row {
     let (name, rates, cpu) = *client;

@@ -42,6 +42,16 @@ const CLIENTS: &[(&str, &[(&str, &str)])] = &[
             ("moka", "moka"),
         ],
     ),
+    (
+        "cache",
+        &[
+            ("cenote", "cenote-cache"),
+            ("quick_cache", "quick_cache"),
+            ("moka", "moka"),
+            ("multi-tier-cache", "multi-tier-cache"),
+            ("cached", "cached"),
+        ],
+    ),
 ];
 
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));

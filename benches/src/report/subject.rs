@@ -18,6 +18,11 @@ pub(super) fn about(bench: &str) -> &'static str {
         "lru-hit-scan" => "share of look-ups that hit, scans in between",
         "lru-hit-loop" => "share of look-ups that hit, a loop longer than the capacity",
         "lru-hit-uniform" => "share of look-ups that hit, all keys alike",
+        "cache-l1" => "get of a value that this process has: 100 B, 10,000 keys",
+        "cache-l2" => "get of a value that Redis has and this process has not: 100 B",
+        "cache-many" => "100 values that Redis has: in one call, and in a hundred; throughput in values",
+        "cache-fill" => "get of a value that nobody has: load and keep it",
+        "cache-memory" => "10,000 entries of 100 B in this process",
         _ => "",
     }
 }
@@ -25,7 +30,7 @@ pub(super) fn about(bench: &str) -> &'static str {
 /// The measure by which the clients of a bench are put in order.
 pub(super) fn headline(bench: &str) -> Measure {
     match bench {
-        "lru-memory" => Measure::Memory,
+        "lru-memory" | "cache-memory" => Measure::Memory,
         _ if bench.starts_with("lru-hit") => Measure::HitRatio,
         _ => Measure::Throughput,
     }
@@ -33,7 +38,12 @@ pub(super) fn headline(bench: &str) -> Measure {
 
 /// What runs at once in a bench.
 pub(super) fn actors(bench: &str) -> &'static str {
-    if is_of("lru", bench) { "threads" } else { "tasks" }
+    if is_in_memory(bench) { "threads" } else { "tasks" }
+}
+
+/// Whether threads work on what their own process has.
+pub(super) fn is_in_memory(bench: &str) -> bool {
+    is_of("lru", bench) || is_of("cache-l1", bench) || is_of("cache-memory", bench)
 }
 
 /// Whether a bench belongs to a family: `pool-get` to `pool`.

@@ -60,9 +60,18 @@ const LRU: &[Comparison] = &[
     Best(Measure::Memory),
 ];
 
+const CACHE: &[Comparison] = &[
+    Best(Measure::Throughput),
+    With("quick_cache", Measure::Throughput),
+    With("moka", Measure::Throughput),
+    With("cenote pool GET", Measure::Throughput),
+    With("cenote one by one", Measure::Throughput),
+    Best(Measure::Memory),
+];
+
 /// A summary for each family in which our client met a peer.
 pub(super) fn summaries(rows: &[Row]) -> Vec<Summary> {
-    let families = [("pool", POOL), ("dedicated", DEDICATED), ("lru", LRU)];
+    let families = [("pool", POOL), ("dedicated", DEDICATED), ("lru", LRU), ("cache", CACHE)];
     families.into_iter().filter_map(|(family, columns)| summary(family, columns, rows)).collect()
 }
 
@@ -129,9 +138,10 @@ fn number(head: &str) -> Column {
     Column { head: head.to_owned(), is_number: true }
 }
 
-/// The two connections of redis-rs go by their second name, for room.
+/// The two connections of redis-rs go by their second name, and so do our own variants, for room.
 fn short(client: &str) -> &str {
-    client.strip_prefix("redis-rs ").unwrap_or(client)
+    let variant = client.strip_prefix(OURS).and_then(|rest| rest.strip_prefix(' '));
+    variant.or_else(|| client.strip_prefix("redis-rs ")).unwrap_or(client)
 }
 
 #[cfg(test)]
@@ -170,6 +180,17 @@ mod tests {
         assert_eq!(line_of(&rows, "lru-hot", "1")[2..], ["1.02x", "quick_cache", "1.02x", "-", "-"]);
         assert_eq!(line_of(&rows, "lru-memory", "1")[2..], ["-", "-", "-", "0.83x", "quick_cache"]);
         assert_eq!(line_of(&rows, "lru-hit-loop", "1")[4], "1.00x");
+    }
+
+    #[test]
+    fn the_cache_is_held_against_memory_the_bare_pool_and_single_calls() {
+        let rows = samples::cache();
+        assert_eq!(
+            line_of(&rows, "cache-l1", "1")[2..],
+            ["0.75x", "quick_cache", "0.75x", "4.00x", "-", "-", "-"]
+        );
+        assert_eq!(line_of(&rows, "cache-l2", "256")[4..], ["-", "-", "0.90x", "-", "-"]);
+        assert_eq!(line_of(&rows, "cache-many", "1")[2..], ["-", "-", "-", "-", "25.0x", "-"]);
     }
 
     #[test]

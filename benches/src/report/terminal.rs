@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<Row> {
-        [samples::pool(), samples::dedicated(), samples::lru()].concat()
+        [samples::pool(), samples::dedicated(), samples::lru(), samples::cache()].concat()
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         {
             assert!(blocks.contains(&format!("\n{bench}")), "{bench} is missing from {blocks}");
         }
-        for family in ["pool", "dedicated", "lru"] {
+        for family in ["pool", "dedicated", "lru", "cache"] {
             assert!(summaries.contains(&format!("\ncenote and its peers: {family}\n")), "{summaries}");
         }
     }

@@ -34,6 +34,9 @@ pub(super) fn of(family: &str, rows: &[Row], setting: &Setting) -> Option<Chart>
             let benches: Vec<_> = standing::benches(rows).into_iter().filter(timed).collect();
             bars::chart("In-memory LRU: 10,000 entries of 100 B", &benches, rows, setting)
         }
+        "cache" => {
+            bars::chart("A value that this process has: 100 B, 10,000 keys", &["cache-l1"], rows, setting)
+        }
         _ => None,
     }
 }
@@ -106,9 +109,12 @@ mod tests {
 
     #[test]
     fn a_chart_tells_its_setting() {
-        for (family, rows) in
-            [("pool", samples::pool()), ("dedicated", samples::dedicated()), ("lru", samples::lru())]
-        {
+        for (family, rows) in [
+            ("pool", samples::pool()),
+            ("dedicated", samples::dedicated()),
+            ("lru", samples::lru()),
+            ("cache", samples::cache()),
+        ] {
             let words = read(&drawn(family, &rows), "").0.join("\n");
             for part in ["Some <Processor> & Co", "cenote 0.1.0", "Redis 7.0.15", "2026-01-31", "15 rounds"] {
                 assert!(words.contains(part), "{family}: {part} is missing from {words}");
@@ -118,9 +124,12 @@ mod tests {
 
     #[test]
     fn the_same_rows_give_the_same_chart_and_only_finite_numbers() {
-        for (family, rows) in
-            [("pool", samples::pool()), ("dedicated", samples::dedicated()), ("lru", samples::lru())]
-        {
+        for (family, rows) in [
+            ("pool", samples::pool()),
+            ("dedicated", samples::dedicated()),
+            ("lru", samples::lru()),
+            ("cache", samples::cache()),
+        ] {
             let svg = drawn(family, &rows);
             assert_eq!(svg, drawn(family, &rows));
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");

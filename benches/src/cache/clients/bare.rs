@@ -1,0 +1,33 @@
+//! The pool that the cache stands on, by itself: what no cache over it can beat.
+
+use anyhow::Result;
+use cenote::{Conn, Pool};
+use redis::AsyncCommands;
+
+use super::Stored;
+use crate::cache::values::{bare_keys, check, value};
+
+#[derive(Clone)]
+pub(in crate::cache) struct Bare(Conn);
+
+impl Bare {
+    pub(in crate::cache) async fn connect(url: &str) -> Result<Self> {
+        let pool = Pool::builder().url(url).build()?;
+        pool.start().await?;
+        let (mut conn, value) = (pool.conn(), value());
+        for keys in bare_keys().chunks(1000) {
+            let pairs: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+            let () = conn.mset(&pairs).await?;
+        }
+        Ok(Self(pool.conn()))
+    }
+}
+
+impl Stored for Bare {
+    const NAME: &'static str = "cenote pool GET";
+
+    async fn get(&mut self, index: usize) -> Result<()> {
+        let value: Vec<u8> = self.0.get(&bare_keys()[index]).await?;
+        check(&value)
+    }
+}
