@@ -148,7 +148,8 @@ pub enum LoadError<E> {
     Timeout,
     /// The loader panicked.
     Panicked,
-    /// The runtime in which the loader ran has ended.
+    /// The runtime in which the loader ran has ended; or, for many keys, another's load of one of them came to nothing
+    /// when the call's own loader had run already.
     Interrupted,
     /// The cache cannot be used: its pool is closed, or it was called outside a runtime.
     Unavailable(Error),

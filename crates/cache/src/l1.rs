@@ -30,8 +30,9 @@ pub(crate) struct Known<V> {
     /// The version at which it was last found valid, and whether it has tags.
     pub(crate) version: Version,
     pub(crate) tagged: bool,
-    /// Until when it is fresh, when it was born and what its load cost; by our clock, in ms.
+    /// Until when it is kept here, until when it is fresh, when it was born and what its load cost; by our clock, in ms.
     pub(crate) until: u64,
+    pub(crate) fresh: u64,
     pub(crate) born: u64,
     pub(crate) cost: u64,
     pub(crate) bytes: usize,

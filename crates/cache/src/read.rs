@@ -112,7 +112,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let known = l1.get(key, namespace, now)?;
         if known.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
             .one();
-        let (age, left) = (now.saturating_sub(known.born), known.until - now);
+        let (age, left) = (now.saturating_sub(known.born), known.fresh.saturating_sub(now).max(1));
         Some(Entry { value: known.value, tier: Tier::L1, age, left, cost: known.cost })
     }
 
@@ -209,6 +209,10 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
         let age = namespace.clock.now().saturating_sub(header.born_ms);
         let left = header.fresh_ms.saturating_sub(age);
+        // What is not there is not served stale.
+        if header.is_negative && left == 0 {
+            return None;
+        }
         // Redis is about to let go of it, or would be if its clock had not been set back.
         if left == 0 && age >= header.fresh_ms.saturating_add(self.options.stale) {
             return None;
@@ -229,6 +233,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 version,
                 tagged: !tags.is_empty(),
                 until: now.saturating_add(left.min(self.options.l1_ttl)),
+                fresh: now.saturating_add(left),
                 born: now.saturating_sub(age),
                 cost: entry.cost,
                 bytes: bytes.len(),

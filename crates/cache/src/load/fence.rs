@@ -28,7 +28,7 @@ const RELEASE: &str =
 
 #[derive(Default)]
 pub(crate) struct Fence {
-    token: Vec<u8>,
+    pub(crate) token: Vec<u8>,
     /// We took it, and nobody else had.
     pub(crate) first: bool,
     /// Redis would not read what is there: it is none of ours to replace.
@@ -43,27 +43,25 @@ pub(crate) struct Taken {
     pub(crate) time: Value,
 }
 
-fn token() -> Vec<u8> {
-    format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)).into_bytes()
-}
-
-/// Takes the fences of `names`, each for `ms`, or joins them.
-pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<Vec<Taken>, RedisError> {
+/// Takes the fences of these values by these tokens, each for `ms`, or joins them.
+pub(crate) async fn take(
+    conn: &mut Conn,
+    fences: &[(&[u8], &[u8])],
+    ms: u64,
+) -> Result<Vec<Taken>, RedisError> {
     let mut pipeline = redis::pipe();
-    let mut tokens = Vec::with_capacity(names.len());
     pipeline.cmd("TIME");
-    for name in names {
-        let (fence, token) = (Names::fence(name), token());
-        pipeline.cmd("SET").arg(&fence).arg(&token).arg("NX").arg("PX").arg(ms);
+    for (name, token) in fences {
+        let fence = Names::fence(name);
+        pipeline.cmd("SET").arg(&fence).arg(*token).arg("NX").arg("PX").arg(ms);
         pipeline.cmd("GET").arg(&fence);
         // Read behind the fence: what is there now was stored by somebody who was done meanwhile.
-        pipeline.cmd("GET").arg(name);
-        tokens.push(token);
+        pipeline.cmd("GET").arg(*name);
     }
-    let replies = conn.req_packed_commands(&pipeline, 0, 1 + names.len() * 3).await?;
+    let replies = conn.req_packed_commands(&pipeline, 0, 1 + fences.len() * 3).await?;
     let mut replies = replies.into_iter();
     let time = replies.next().unwrap_or_default();
-    let taken = tokens.into_iter().map(|ours| {
+    let taken = fences.iter().map(|(_, ours)| {
         let mut next = || replies.next().unwrap_or_default();
         let (set, there, value) = (next(), next(), next());
         let (value, refusal) = match value.extract_error() {
@@ -72,7 +70,7 @@ pub(crate) async fn take(conn: &mut Conn, names: &[Vec<u8>], ms: u64) -> Result<
         };
         let fence = match there {
             Value::BulkString(token) => {
-                Some(Fence { first: set == Value::Okay && token == ours, token, refusal })
+                Some(Fence { first: set == Value::Okay && token == *ours, token, refusal })
             }
             // Removed in between, or refused.
             _ => None,

@@ -60,7 +60,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn commit(&self, mut conn: Conn, fences: &[Fence], loads: &[Loaded<'_, V>]) {
         let mut encoded = Vec::with_capacity(loads.len());
         for (load, fence) in loads.iter().zip(fences) {
-            let why = match (&fence.refusal, self.encode_load(load, load.flight.version)) {
+            let why = match (&fence.refusal, self.encode_load(load, load.flight.version())) {
                 (None, Ok(bytes)) => {
                     encoded.push((load, fence, bytes));
                     continue;

@@ -12,7 +12,7 @@ use super::cx::Said;
 use super::fence;
 use super::flight::{Outcome, Ticket};
 use super::keep::{Keeper, Loaded};
-use super::run::within_limits;
+use super::limits::{End, within_limits};
 use super::{Boarded, Flights, Seen, current_runtime, settle};
 use crate::cache::{Cache, Inner, Key};
 use crate::error::{Error, LoadError};
@@ -29,8 +29,9 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     ///
     /// # Errors
     ///
-    /// What became of the loader, or of another's that this call waited for: [`LoadError`]. Loads of other processes
-    /// are not waited for, whatever [`wait_for_others`](crate::CacheBuilder::wait_for_others) says.
+    /// What became of the loader, or of another's that this call waited for: [`LoadError`]; what else was loaded is
+    /// stored all the same. Loads of other processes are not waited for, whatever
+    /// [`wait_for_others`](crate::CacheBuilder::wait_for_others) says.
     ///
     /// **Cancel safety.** Dropping it leaves the load under way.
     pub async fn get_or_load_many<F, Fut, E>(
@@ -60,38 +61,53 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             let nothing = Seen::<V>::unless_unusable(error)?;
             Ok((asked.iter().map(|_| None).collect(), nothing.tier, nothing.version))
         })?;
-        let (mut waiting, mut tickets, mut missing) = (Vec::new(), Vec::new(), false);
+        let mut missing = Vec::new();
+        let mut loader = Some(loader);
+        let mut tickets = Vec::new();
+        let mut waiting = Vec::new();
         for (key, entry) in asked.into_iter().zip(entries) {
             let fresh = entry.as_ref().is_some_and(|entry| entry.left > 0);
             let served = entry.and_then(|entry| entry.value);
             let stale = served.is_some() && !fresh;
             found.extend(served.map(|value| (key.clone(), value)));
-            if fresh || stale && (inner.shared.flights.is_flying(key) || inner.shared.cooling.is_cool(key)) {
-                continue;
-            }
-            let place = inner.namespace.epochs.place(&inner.name(key));
-            let seat = match Flights::board(&inner.shared, &inner.namespace, key, place, version) {
-                Boarded::Joined(seat) => {
-                    inner.namespace.counters.coalesced.one();
-                    seat
-                }
-                Boarded::Begun(ticket, seat) => {
+            if stale && !inner.shared.flights.is_flying(key) && !inner.shared.cooling.is_cool(key) {
+                if let Boarded::Begun(mut ticket, _) = inner.board(key, version) {
+                    inner.namespace.counters.refreshes.one();
+                    ticket.is_behind = true;
                     tickets.push(ticket);
-                    seat
                 }
-            };
-            if !stale {
-                missing = true;
-                waiting.push((key, seat));
+            } else if !stale && !fresh {
+                missing.push(key);
             }
         }
-        if !tickets.is_empty() {
-            current_runtime()?.spawn(inner.clone().load_many(tickets, tier, loader));
-        }
-        if missing {
-            for (key, seat) in waiting {
-                let value = settle(seat.outcome().await).unwrap_or(Err(LoadError::Interrupted))?;
-                found.extend(value.map(|value| (key.clone(), value)));
+        loop {
+            for key in missing.drain(..) {
+                match inner.board(key, version) {
+                    Boarded::Joined(seat) => {
+                        inner.namespace.counters.coalesced.one();
+                        waiting.push((key, seat));
+                    }
+                    Boarded::Begun(ticket, seat) => {
+                        tickets.push(ticket);
+                        waiting.push((key, seat));
+                    }
+                }
+            }
+            if !tickets.is_empty()
+                && let Some(loader) = loader.take()
+            {
+                current_runtime()?.spawn(inner.clone().load_many(std::mem::take(&mut tickets), tier, loader));
+            }
+            for (key, mut seat) in waiting.drain(..) {
+                match settle(seat.outcome().await) {
+                    Some(loaded) => found.extend(loaded?.map(|value| (key.clone(), value))),
+                    // The flight of another came to nothing, or failed with an error of another type.
+                    None if loader.is_some() => missing.push(key),
+                    None => return Err(LoadError::Interrupted),
+                }
+            }
+            if missing.is_empty() {
+                break;
             }
         }
         Ok(found)
@@ -99,6 +115,11 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
 }
 
 impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    fn board(&self, key: &K, version: Version) -> Boarded<K, V> {
+        let place = self.namespace.epochs.place(&self.name(key));
+        Flights::board(&self.shared, &self.namespace, key, place, version)
+    }
+
     async fn read_many(&self, keys: &[&K]) -> Result<(Vec<Option<Entry<V>>>, Tier, Version), Error> {
         let namespace = &self.namespace;
         namespace.ready().await?;
@@ -154,13 +175,12 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let began = Instant::now();
         let keys: Vec<K> = tickets.iter().map(|ticket| ticket.key().clone()).collect();
         let slow = || tickets.iter().for_each(Ticket::slow);
-        let outcome = match within_limits(&self.options, slow, loader(keys)).await {
-            Some(Ok(loaded)) => {
+        let failed = match within_limits(&self.options, slow, || loader(keys)).await {
+            End::Loaded(loaded) => {
                 self.land_many(tickets, keeper, loaded, began).await;
                 return;
             }
-            Some(Err(error)) => Outcome::Failed(Arc::new(error)),
-            None => Outcome::TimedOut,
+            failed => failed,
         };
         namespace.counters.load_failures.one();
         if let Keeper::Redis(mut conn, fences) = keeper {
@@ -168,8 +188,11 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 fence::release(&mut conn, &self.name(ticket.key()), fence).await;
             }
         }
+        for ticket in tickets.iter().filter(|ticket| ticket.is_behind) {
+            self.refresh_failed(ticket.key(), &self.name(ticket.key()), failed.how());
+        }
+        let outcome = failed.outcome(|_| None);
         for ticket in tickets {
-            self.cool(ticket.key());
             ticket.end(outcome.clone());
         }
     }
@@ -177,13 +200,23 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     /// Takes all fences. Those whose value is there by now are at their end.
     async fn fence_many(&self, tickets: Vec<Ticket<K, V>>, tier: Tier) -> (Vec<Ticket<K, V>>, Keeper) {
         let namespace = &self.namespace;
-        if namespace.is_local().unwrap_or(true) {
-            return (tickets, Keeper::Fallback { waited: false });
-        }
         let names: Vec<_> = tickets.iter().map(|ticket| self.name(ticket.key())).collect();
+        let mut left = Vec::new();
+        if namespace.is_local().unwrap_or(true) {
+            for (ticket, name) in tickets.into_iter().zip(&names) {
+                match self.kept_locally(name, &ticket).await {
+                    Some(entry) => ticket.end(Outcome::Loaded(entry.value)),
+                    None => left.push(ticket),
+                }
+            }
+            return (left, Keeper::Fallback { waited: false });
+        }
         let Ok(mut conn) = namespace.strict() else { return (tickets, Keeper::Nobody) };
-        let mut asked = namespace.after(tier, conn.clone());
-        let taken = match fence::take(&mut asked, &names, self.options.fence()).await {
+        let mut brief = namespace.after(tier, conn.clone());
+        let asked = tickets.iter().zip(&names);
+        let asked: Vec<_> =
+            asked.map(|(ticket, name)| (name.as_slice(), ticket.flight.token.as_slice())).collect();
+        let taken = match fence::take(&mut brief, &asked, self.options.fence()).await {
             Ok(taken) => taken,
             Err(error) => return (tickets, Keeper::without(&error)),
         };
@@ -192,17 +225,18 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             .zip(&names)
             .filter(|(taken, _)| taken.fence.as_ref().is_some_and(|fence| !fence.first));
         fence::extend(&mut conn, joined.map(|(_, name)| name), self.options.fence()).await;
-        let (mut left, mut fences) = (Vec::new(), Vec::new());
+        let version = match self.is_raw() || tickets.iter().all(|ticket| ticket.flight.version().is_known()) {
+            true => Version::NONE,
+            false => namespace.version().await,
+        };
+        let mut fences = Vec::new();
         for ((ticket, taken), name) in tickets.into_iter().zip(taken).zip(&names) {
             namespace.clock.learn(&taken.time);
-            let flight = &ticket.flight;
-            let entry = match taken.value {
-                Value::BulkString(bytes) => {
-                    self.judge(name, &bytes, Source::Redis, flight.version, flight.since, ticket.key()).await
-                }
-                _ => None,
-            };
-            if let Some(entry) = entry.filter(|entry| entry.left > 0) {
+            if !ticket.flight.version().is_known() {
+                // Redis was too slow for the caller, and is there all the same.
+                ticket.flight.learn_version(version);
+            }
+            if let Some(entry) = self.judge_load(name, taken.value, Source::Redis, &ticket).await {
                 if let Some(fence) = &taken.fence {
                     fence::release(&mut conn, name, fence).await;
                 }

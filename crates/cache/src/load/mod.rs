@@ -5,6 +5,7 @@ mod cx;
 mod fence;
 mod flight;
 mod keep;
+mod limits;
 mod many;
 mod refresh;
 mod run;
@@ -112,8 +113,6 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         if let Some(entry) = entry {
             if entry.value.is_some() {
                 self.refresh(&key.to_owned(), &entry, version, loader);
-            } else if entry.left == 0 {
-                return self.fly(key.to_owned(), tier, version, loader).await.map(Entry::loaded);
             }
             return Ok(entry);
         }
@@ -146,14 +145,14 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let place = self.namespace.epochs.place(&name);
         loop {
             match Flights::board(&self.shared, &self.namespace, &key, place, version) {
-                Boarded::Begun(ticket, waiting) => {
+                Boarded::Begun(ticket, mut waiting) => {
                     let handle = current_runtime()?;
                     let load =
                         Load { cache: self.clone(), name, ticket, stale: None, tier, why: Why::Missing };
                     handle.spawn(load.run(loader));
                     return settle(waiting.outcome().await).unwrap_or(Err(LoadError::Interrupted));
                 }
-                Boarded::Joined(waiting) => {
+                Boarded::Joined(mut waiting) => {
                     self.namespace.counters.coalesced.one();
                     // A flight that came to nothing, or failed with an error of another type, is no answer: ours may be
                     // the next.

@@ -7,8 +7,9 @@ use tokio::runtime::Handle;
 
 use super::run::{Load, Why};
 use super::{Boarded, Cx, Flights};
-use crate::cache::{Inner, Key};
+use crate::cache::{Inner, Key, shown};
 use crate::clock::now_ms;
+use crate::event::Event;
 use crate::namespace::Version;
 use crate::read::Entry;
 
@@ -48,8 +49,9 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         entry.cost as f64 * beta * -fastrand::f64().max(f64::MIN_POSITIVE).ln() >= entry.left as f64
     }
 
-    /// The source failed.
-    pub(super) fn cool(&self, key: &K) {
+    /// The source failed: it is left alone for a moment, and the stale value is served on.
+    pub(super) fn refresh_failed(&self, key: &K, name: &[u8], how: &'static str) {
+        self.tell(&Event::RefreshFailed { name: shown(name), how });
         self.shared.cooling.cool(key.clone(), now_ms() + REST);
     }
 

@@ -1,21 +1,20 @@
 //! One load, from its fence to its end.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::Source;
 use cenote_pool_core::redis::{self, Value};
+use cenote_pool_core::{Conn, Source};
 
 use super::cx::Cx;
 use super::fence::{self, Taken};
-use super::flight::{Outcome, Ticket};
+use super::flight::{Holder, Outcome, Ticket};
 use super::keep::{Keeper, Loaded};
-use crate::cache::{Inner, Key, shown};
-use crate::event::Event;
+use super::limits::{End, within_limits};
+use crate::cache::{Inner, Key};
 use crate::lookup::Tier;
-use crate::options::Options;
+use crate::namespace::Version;
 use crate::read::Entry;
 
 /// Pauses between looks at whether another process is done.
@@ -57,10 +56,10 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
         namespace.counters.loads.one();
         let (cx, said) = Cx::new(self.stale.clone());
         let began = Instant::now();
-        let loaded = within_limits(&self.cache.options, || self.ticket.slow(), loader(cx)).await;
+        let end = within_limits(&self.cache.options, || self.ticket.slow(), || loader(cx)).await;
         let cost = began.elapsed();
-        let outcome = match loaded {
-            Some(Ok(value)) => {
+        let outcome = match end {
+            End::Loaded(value) => {
                 let said = said.lock().clone();
                 let value = match &self.stale {
                     Some(stale) if said.not_modified => Some(stale.clone()),
@@ -83,14 +82,9 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
                     fence::release(&mut conn, &self.name, &fences[0]).await;
                 }
                 if self.why == Why::Refresh {
-                    let how = if failed.is_some() { "failed" } else { "timed out" };
-                    self.cache.tell(&Event::RefreshFailed { name: shown(&self.name), how });
-                    self.cache.cool(self.ticket.key());
+                    self.cache.refresh_failed(self.ticket.key(), &self.name, failed.how());
                 }
-                match failed {
-                    Some(Err(error)) => Outcome::Failed(Arc::new(error)),
-                    _ => Outcome::TimedOut,
-                }
+                failed.outcome(|_| None)
             }
         };
         self.ticket.end(outcome);
@@ -104,77 +98,103 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
         let mut attempts = 0;
         loop {
             if namespace.is_local().unwrap_or(true) {
-                return match self.found_locally().await {
-                    Some(entry) => Err(Outcome::Loaded(entry.value)),
-                    None => Ok(Keeper::Fallback { waited: false }),
+                return match self.cache.kept_locally(&self.name, &self.ticket).await {
+                    Some(entry) if self.why == Why::Missing => Err(Outcome::Loaded(entry.value)),
+                    _ => Ok(Keeper::Fallback { waited: false }),
                 };
             }
             let Ok(mut conn) = namespace.strict() else { return Ok(Keeper::Nobody) };
-            let names = std::slice::from_ref(&self.name);
-            let mut asked = namespace.after(self.tier, conn.clone());
-            let mut taken = match fence::take(&mut asked, names, options.fence()).await {
-                Ok(taken) => taken,
-                Err(error) => return Ok(Keeper::without(&error)),
+            let Taken { fence, value, .. } = match self.take(namespace.after(self.tier, conn.clone())).await {
+                Ok(Some(taken)) => taken,
+                Ok(None) => return Ok(Keeper::Nobody),
+                Err(keeper) => return Ok(keeper),
             };
-            let Some(Taken { fence, value, time }) = taken.pop() else { return Ok(Keeper::Nobody) };
-            namespace.clock.learn(&time);
-            if let Some(entry) = self.found(value, Source::Redis).await {
+            if self.why == Why::Missing
+                && let Some(entry) = self.found(value).await
+            {
                 if let Some(fence) = &fence {
                     fence::release(&mut conn, &self.name, fence).await;
                 }
                 return Err(Outcome::Loaded(entry.value));
             }
-            attempts += 1;
-            match fence {
-                Some(fence) if fence.first => return Ok(Keeper::Redis(conn, vec![fence])),
+            let Some(fence) = fence else {
+                attempts += 1;
+                if attempts < ATTEMPTS {
+                    continue;
+                }
+                return Ok(Keeper::Nobody);
+            };
+            if fence.first {
+                return Ok(Keeper::Redis(conn, vec![fence]));
+            }
+            match self.cache.shared.flights.holder(self.ticket.key(), &fence.token) {
+                // A load of our own, overtaken by ours because of a change somewhere. It was no change of this key: its
+                // fence stands. So what it brings is good for those who wait for ours.
+                Holder::Flying(other) if self.why == Why::Missing && other.version() == self.version() => {
+                    if let Outcome::Loaded(value) = self.ticket.follow(&other).await {
+                        return Err(Outcome::Loaded(value));
+                    }
+                    continue;
+                }
+                // Nobody is at it any more.
+                Holder::Ended => {}
                 // Another process is at it already.
-                Some(_) if self.why == Why::Refresh => return Err(Outcome::Gone),
-                Some(_) if Instant::now() < give_up => {
+                _ if self.why == Why::Refresh => return Err(Outcome::Gone),
+                _ if Instant::now() < give_up => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_LOOK);
+                    continue;
                 }
-                Some(fence) => {
-                    fence::extend(&mut conn, names.iter(), options.fence()).await;
-                    return Ok(Keeper::Redis(conn, vec![fence]));
-                }
-                None if attempts < ATTEMPTS => {}
-                None => return Ok(Keeper::Nobody),
+                _ => {}
             }
+            fence::extend(&mut conn, std::iter::once(&self.name), options.fence()).await;
+            return Ok(Keeper::Redis(conn, vec![fence]));
         }
     }
 
-    async fn found_locally(&self) -> Option<Entry<V>> {
-        let answer = self.cache.namespace.query(redis::cmd("GET").arg(&self.name)).await.ok()?;
-        self.found(answer.value, answer.source).await
+    fn version(&self) -> Version {
+        self.ticket.flight.version()
     }
 
-    /// What was stored since this flight's caller found nothing, by somebody who was done meanwhile.
-    async fn found(&self, value: Value, source: Source) -> Option<Entry<V>> {
-        let Value::BulkString(bytes) = value else { return None };
-        if self.why == Why::Refresh {
-            return None;
+    async fn take(&self, mut conn: Conn) -> Result<Option<Taken>, Keeper> {
+        let namespace = &self.cache.namespace;
+        let fences = [(self.name.as_slice(), self.ticket.flight.token.as_slice())];
+        let taken = fence::take(&mut conn, &fences, self.cache.options.fence()).await;
+        let taken = taken.map_err(|error| Keeper::without(&error))?.pop();
+        if let Some(taken) = &taken {
+            namespace.clock.learn(&taken.time);
         }
-        let flight = &self.ticket.flight;
-        let key = self.ticket.key();
-        let entry = self.cache.judge(&self.name, &bytes, source, flight.version, flight.since, key).await?;
-        (entry.left > 0).then_some(entry)
+        // Redis was too slow for the caller, and is there all the same.
+        if !self.cache.is_raw() && !self.version().is_known() {
+            self.ticket.flight.learn_version(namespace.version().await);
+        }
+        Ok(taken)
+    }
+
+    /// What somebody else stored since this flight's caller found nothing.
+    async fn found(&self, value: Value) -> Option<Entry<V>> {
+        self.cache.judge_load(&self.name, value, Source::Redis, &self.ticket).await
     }
 }
 
-/// `None` past the hard limit; calls `slow` past the soft one.
-pub(super) async fn within_limits<T>(
-    options: &Options,
-    slow: impl Fn(),
-    loading: impl Future<Output = T>,
-) -> Option<T> {
-    let mut loading = pin!(loading);
-    let mut left = options.hard;
-    if let Some(soft) = options.soft.filter(|soft| *soft < options.hard) {
-        if let Ok(loaded) = tokio::time::timeout(soft, &mut loading).await {
-            return Some(loaded);
-        }
-        slow();
-        left -= soft;
+impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    /// What another flight left in the fallback since this one's caller found nothing there.
+    pub(super) async fn kept_locally(&self, name: &[u8], ticket: &Ticket<K, V>) -> Option<Entry<V>> {
+        let answer = self.namespace.query(redis::cmd("GET").arg(name)).await.ok()?;
+        self.judge_load(name, answer.value, answer.source, ticket).await
     }
-    tokio::time::timeout(left, loading).await.ok()
+
+    /// A value that makes a load unnecessary.
+    pub(super) async fn judge_load(
+        &self,
+        name: &[u8],
+        value: Value,
+        source: Source,
+        ticket: &Ticket<K, V>,
+    ) -> Option<Entry<V>> {
+        let Value::BulkString(bytes) = value else { return None };
+        let flight = &ticket.flight;
+        let entry = self.judge(name, &bytes, source, flight.version(), flight.since, ticket.key()).await?;
+        (entry.left > 0).then_some(entry)
+    }
 }

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn a_task_that_stood_still_forgets_everything_before_l1_answers_again() {
         let pool = Pool::builder().url("redis://127.0.0.1:1").build().unwrap();
-        let namespace = Namespace::new(pool, Names::new("t", 1), None);
+        let namespace = Namespace::new(pool, Names::new("t", 1), false, None);
         namespace.begin_anew();
         let (since, place) = (namespace.epochs.now(), namespace.epochs.place(b"t:1:{1}"));
         namespace.beat();
