@@ -56,7 +56,7 @@ fn every_setting_that_makes_no_sense_is_named() {
 #[test]
 fn raw_keys_refuse_each_setting_that_needs_more_than_a_bare_value_by_its_name() {
     let pool = anywhere();
-    let begin = || Cache::<u64, String>::builder(&pool, "users").raw_keys(|key| key.to_string());
+    let begin = || Cache::<u64, String>::builder(&pool, "users").raw_keys(u64::to_string);
     assert!(begin().ttl(MINUTE).soft_timeout(MINUTE).wait_for_others(MINUTE).build().is_ok());
     let cases: Vec<(&str, CacheBuilder<u64, String>)> = vec![
         ("stale", begin().stale(MINUTE)),

@@ -57,7 +57,10 @@ fn changed(bytes: &[u8], at: usize, to: u8) -> Vec<u8> {
 
 const FLAGS: usize = 3;
 
-fn spoilt(whole: &[u8]) -> Vec<(&'static str, Vec<u8>, fn(&Corrupt) -> bool)> {
+/// What it is, its bytes, and what is to be said of them.
+type Spoilt = (&'static str, Vec<u8>, fn(&Corrupt) -> bool);
+
+fn spoilt(whole: &[u8]) -> Vec<Spoilt> {
     let payload = whole.len() - 4 - "\"good\"".len();
     vec![
         ("empty", Vec::new(), |why| *why == Corrupt::Foreign),
