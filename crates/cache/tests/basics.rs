@@ -4,12 +4,12 @@ mod common;
 
 use cenote_cache::{Cache, Lookup, Tier, Written};
 use cenote_testkit::{Server, eventually_async};
-use common::{MINUTE, SOON, Source, pool, text, texts};
+use common::{MINUTE, SOON, Source, patient, text, texts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_put_is_read_by_another_process_and_what_is_removed_is_not() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     let (ours, theirs) = (texts(&ours, "t").build().unwrap(), texts(&theirs, "t").build().unwrap());
     assert_eq!(ours.get(&1).await.unwrap(), Lookup::Miss { tier: Tier::L2 });
     assert_eq!(ours.put(&1, &"one".to_owned()).await.unwrap(), Written::Applied);
@@ -28,7 +28,7 @@ async fn what_is_put_is_read_by_another_process_and_what_is_removed_is_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tag_removes_what_has_it_and_nothing_else() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     let (ours, theirs) = (texts(&ours, "t").build().unwrap(), texts(&theirs, "t").build().unwrap());
     let _ = ours.put_tagged(&1, &"one".to_owned(), &["odd", "all"]).await.unwrap();
     let _ = ours.put_tagged(&2, &"two".to_owned(), &["even", "all"]).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_tag_removes_what_has_it_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l1_answers_until_redis_tells_of_a_change() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     let ours: Cache<u64, String> = Cache::builder(&ours, "t").ttl(MINUTE).l1(100, 1 << 20).build().unwrap();
     let theirs = texts(&theirs, "t").build().unwrap();
     let _ = theirs.put(&1, &"one".to_owned()).await.unwrap();
@@ -72,7 +72,7 @@ async fn l1_answers_until_redis_tells_of_a_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_keys_take_one_load_for_what_is_missing() {
     let server = Server::start();
-    let pool = pool(server.url());
+    let pool = patient(server.url());
     let cache = texts(&pool, "t").build().unwrap();
     let _ = cache.put_many([(&1, &"one".to_owned()), (&2, &"two".to_owned())]).await.unwrap();
     let load = |keys: Vec<u64>| async move {
@@ -111,7 +111,7 @@ async fn without_a_redis_the_fallback_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_asks_or_loads_may_know_where_the_value_comes_from() {
     let server = Server::start();
-    let pool = pool(server.url());
+    let pool = patient(server.url());
     let cache: Cache<u64, String> = Cache::builder(&pool, "t").ttl(MINUTE).l1(100, 1 << 20).build().unwrap();
     let source = Source::default();
     let ask = async || match cache.lookup_or_load(&1, source.load("one")).await.unwrap() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cenote_cache::{Cache, Lookup};
 use cenote_pool_core::Pool;
 use cenote_testkit::{Server, is_long, seed};
-use common::{MINUTE, pool};
+use common::{MINUTE, patient};
 use rounds::{Numbers, World, run};
 
 fn rounds(long: u64) -> u64 {
@@ -30,7 +30,7 @@ fn numbers_with_l1(pool: &Pool) -> Numbers {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_load_undoes_a_change_of_its_own_process() {
     let server = Server::start();
-    let pool = pool(server.url());
+    let pool = patient(server.url());
     let caches = vec![numbers(&pool), numbers(&pool)];
     run(World::new(caches, &pool), rounds(2_000)).await;
 }
@@ -38,21 +38,21 @@ async fn no_load_undoes_a_change_of_its_own_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_load_undoes_a_change_of_its_own_process_with_an_l1() {
     let server = Server::start();
-    let pool = pool(server.url());
+    let pool = patient(server.url());
     run(World::new(vec![numbers_with_l1(&pool)], &pool), rounds(2_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_load_undoes_a_change_of_another_process() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     run(World::new(vec![numbers(&ours), numbers(&theirs)], &ours), rounds(3_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_load_undoes_a_change_of_another_process_once_l1_was_told() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     let caches = vec![numbers_with_l1(&ours), numbers_with_l1(&theirs)];
     run(World { told_later: true, ..World::new(caches, &ours) }, rounds(2_000)).await;
 }
@@ -61,7 +61,7 @@ async fn no_load_undoes_a_change_of_another_process_once_l1_was_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn versions_tags_and_fences_that_vanish_cost_loads_and_never_truth() {
     let server = Server::start();
-    let (ours, theirs) = (pool(server.url()), pool(server.url()));
+    let (ours, theirs) = (patient(server.url()), patient(server.url()));
     let caches = vec![numbers(&ours), numbers_with_l1(&theirs)];
     let world = World { told_later: true, ..World::new(caches, &ours) };
     let over = Arc::new(AtomicBool::new(false));
@@ -93,7 +93,7 @@ async fn versions_tags_and_fences_that_vanish_cost_loads_and_never_truth() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_that_was_forgotten_with_the_hash_of_tags_is_not_forgotten_by_the_next_hash() {
     let server = Server::start();
-    let pool = pool(server.url());
+    let pool = patient(server.url());
     let cache = numbers(&pool);
     let _ = cache.put_tagged(&1, &1, &["ours"]).await.unwrap();
     let _ = cache.remove_tag("ours").await.unwrap();

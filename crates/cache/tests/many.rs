@@ -111,6 +111,8 @@ async fn joins_a_failing_load<E: Send + Sync + 'static>(
     gate.open();
     assert!(within(SOON, single).await.unwrap());
     let all = within(SOON, many).await.unwrap();
+    // A failure is told at once, whether or not its own loader was asked yet.
+    eventually_async(SOON, "its own loader is asked", || async { !loaded.lock().unwrap().is_empty() }).await;
     let loaded = loaded.lock().unwrap().clone();
     (all, loaded)
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cenote_cache::{Cache, Tier};
 use cenote_testkit::{Observer, Server, eventually_async, is_long, seed, within};
-use common::{MINUTE, SOON, pool};
+use common::{MINUTE, SOON, patient};
 use redis::AsyncCommands;
 use sides::{Actor, Child, Side, serve};
 
@@ -47,7 +47,7 @@ impl Group {
         let (seed, sides) = (seed(), Arc::new(sides));
         let hits = Arc::new(AtomicU64::new(0));
         let worker = |key: u64| {
-            let (sides, hits, truth) = (sides.clone(), hits.clone(), pool(self.truth.url()));
+            let (sides, hits, truth) = (sides.clone(), hits.clone(), patient(self.truth.url()));
             let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(key));
             tokio::spawn(async move {
                 let _: () = truth.conn().set(key, 1).await.unwrap();
@@ -138,7 +138,7 @@ async fn a_date_that_is_an_hour_wrong_undoes_nothing_and_makes_nothing_older_or_
         is_fresh_and_young(&right, put).await;
         assert_eq!(right.ask(&format!("put {put_here} 1")).await, "Applied");
         is_fresh_and_young(&second, put_here).await;
-        let _: () = pool(group.truth.url()).conn().set(loaded, 1).await.unwrap();
+        let _: () = patient(group.truth.url()).conn().set(loaded, 1).await.unwrap();
         assert_eq!(second.ask(&format!("load {loaded} 0")).await, "1");
         is_fresh_and_young(&right, loaded).await;
         // And what is short-lived ends in time, everywhere.
@@ -197,7 +197,7 @@ fn shim(dir: &Path) -> Option<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l1_follows_the_writes_of_another_real_process() {
     let group = Group::new();
-    let pool = pool(group.server.url());
+    let pool = patient(group.server.url());
     let reader: Cache<u64, u64> = Cache::builder(&pool, "n").ttl(MINUTE).l1(100, 1 << 20).build().unwrap();
     let writer = group.there(60_000, &[]);
     let observer = group.server.observer();

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use cenote_cache::{Cache, Tier};
 use cenote_pool_core::Pool;
 use cenote_testkit::{Log, Server, eventually_async, is_long, seed, within};
-use common::{MINUTE, SOON, pool};
+use common::{MINUTE, SOON, patient};
 use tokio::runtime::Builder;
 
 type Numbers = Cache<u64, u64>;
@@ -89,13 +89,13 @@ async fn race(reader: Numbers, writer: Numbers) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_race_with_the_writes_of_another_process_leave_nothing_stale_in_l1() {
     let server = Server::start();
-    race(with_l1(&pool(server.url())), without_l1(&pool(server.url()))).await;
+    race(with_l1(&patient(server.url())), without_l1(&patient(server.url()))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_race_with_the_writes_of_their_own_process_leave_nothing_stale_in_l1() {
     let server = Server::start();
-    let cache = with_l1(&pool(server.url()));
+    let cache = with_l1(&patient(server.url()));
     race(cache.clone(), cache).await;
 }
 
@@ -103,7 +103,7 @@ async fn reads_that_race_with_the_writes_of_their_own_process_leave_nothing_stal
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_an_invalidation_is_counted_l1_does_not_serve_what_was_before_it() {
     let server = Server::start();
-    let (reader, writer) = (with_l1(&pool(server.url())), without_l1(&pool(server.url())));
+    let (reader, writer) = (with_l1(&patient(server.url())), without_l1(&patient(server.url())));
     let mut rng = fastrand::Rng::with_seed(seed());
     for round in 1..=if is_long() { 5_000 } else { 500 } {
         let _ = writer.put_tagged(&1, &round, &["t"]).await.unwrap();
@@ -139,11 +139,11 @@ async fn once_an_invalidation_is_counted_l1_does_not_serve_what_was_before_it() 
 #[test]
 fn when_the_runtime_that_listens_has_ended_l1_answers_nothing_until_another_listens() {
     let server = Server::start();
-    let writer = without_l1(&pool(server.url()));
+    let writer = without_l1(&patient(server.url()));
     let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let home = runtime();
     for round in 0..10 {
-        let reader = with_l1(&pool(server.url()));
+        let reader = with_l1(&patient(server.url()));
         home.block_on(async { writer.put(&1, &(round * 3)).await.map(drop).unwrap() });
         let passing = runtime();
         passing.block_on(within(MINUTE, l1_has(&reader, 1)));
@@ -166,7 +166,7 @@ fn when_the_runtime_that_listens_has_ended_l1_answers_nothing_until_another_list
 async fn where_redis_does_not_tell_of_changes_l1_stays_empty_and_a_warning_says_so() {
     let server = Server::start();
     let log = Log::capture();
-    let (resp2, other) = (pool(format!("{}?protocol=resp2", server.url())), pool(server.url()));
+    let (resp2, other) = (patient(format!("{}?protocol=resp2", server.url())), patient(server.url()));
     let (reader, writer) = (with_l1(&resp2), without_l1(&other));
     let _ = writer.put(&1, &1).await.unwrap();
     eventually_async(SOON, "the warning", || async {

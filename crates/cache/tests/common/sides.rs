@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use redis::AsyncCommands;
 use tokio::sync::oneshot;
 
-use crate::common::pool;
+use crate::common::patient;
 
 const CHILD: &str = "CENOTE_TEST_CHILD";
 /// What a reply begins with: a test prints other things, too.
@@ -30,9 +30,9 @@ pub(crate) struct Actor {
 impl Actor {
     /// `ttl` in ms. With a stale window of a minute.
     pub(crate) fn new(server: &str, truth: &str, ttl: u64) -> Self {
-        let cache = Cache::builder(&pool(server), "n").jitter(0.0).ttl(Duration::from_millis(ttl));
+        let cache = Cache::builder(&patient(server), "n").jitter(0.0).ttl(Duration::from_millis(ttl));
         let cache = cache.stale(Duration::from_secs(60)).build().unwrap();
-        Self { cache, truth: pool(truth) }
+        Self { cache, truth: patient(truth) }
     }
 
     pub(crate) async fn act(&self, text: &str) -> String {
