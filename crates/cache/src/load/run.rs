@@ -9,7 +9,7 @@ use cenote_pool_core::{Conn, Source};
 
 use super::cx::Cx;
 use super::fence::{self, Taken};
-use super::flight::{Holder, Outcome, Ticket};
+use super::flight::{Flight, Holder, Outcome, Ticket};
 use super::keep::{Keeper, Loaded};
 use super::limits::{End, within_limits};
 use crate::cache::{Inner, Key};
@@ -130,7 +130,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
             match self.cache.shared.flights.holder(self.ticket.key(), &fence.token) {
                 // A load of our own, overtaken by ours because of a change somewhere. It was no change of this key: its
                 // fence stands. So what it brings is good for those who wait for ours.
-                Holder::Flying(other) if self.why == Why::Missing && other.version() == self.version() => {
+                Holder::Flying(other) if self.why == Why::Missing && self.is_under_version_of(&other) => {
                     if let Outcome::Loaded(value) = self.ticket.follow(&other).await {
                         return Err(Outcome::Loaded(value));
                     }
@@ -154,6 +154,11 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
 
     fn version(&self) -> Version {
         self.ticket.flight.version()
+    }
+
+    /// Nothing was cleared and no tag removed between the two.
+    fn is_under_version_of(&self, other: &Flight<V>) -> bool {
+        (self.version().is_known() || self.cache.is_raw()) && self.version() == other.version()
     }
 
     async fn take(&self, mut conn: Conn) -> Result<Option<Taken>, Keeper> {
