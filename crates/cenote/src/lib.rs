@@ -26,12 +26,14 @@
 //! | feature | adds | from |
 //! |---|---|---|
 //! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`Subscriber`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
+//! | `cache` | `Cache`: typed, in two tiers, stampede-proof and honest through an outage; the module `cache` has the rest of it | `cenote-cache` |
 //! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
 //! | `full` | all of the above | |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
 //! re-exported because its types are part of this interface; its optional parts (`script`, `streams`, ...) are
-//! switched on by depending on `redis` 1.8 with those features.
+//! switched on by depending on `redis` 1.8 with those features. So are the cache's codecs, compression and metrics
+//! (`postcard`, `msgpack`, `lz4`, `zstd`, `metrics`), by depending on `cenote-cache` with them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{
@@ -40,11 +42,15 @@ pub use cenote_pool_core::{
     PoolConfig, Problem, Refusal, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, redis,
 };
 
+#[cfg(feature = "cache")]
+pub use cenote_cache::{
+    self as cache, Cache, CacheBuilder, CacheKey, Cx, LoadError, Lookup, OnDisconnect, Tier, Written,
+};
 #[cfg(feature = "fallback-lru")]
 pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};
 
 /// Every snippet of the README and of the guide is compiled, and run unless it says `no_run`.
-#[cfg(all(doctest, feature = "fallback-lru"))]
+#[cfg(all(doctest, feature = "cache", feature = "fallback-lru"))]
 mod pages {
     macro_rules! pages {
         ($($name:ident: $path:literal,)*) => {
@@ -54,6 +60,7 @@ mod pages {
 
     pages! {
         readme: "README.md",
+        cache: "docs/cache.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
         configuration: "docs/configuration.md",
