@@ -1,4 +1,4 @@
-//! The routes. What they share is the one pool, and who may take its Redis away.
+//! The routes. What they share is the one pool, the caches on it, and who may take its Redis away.
 
 use std::sync::Arc;
 
@@ -7,13 +7,16 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, post};
-use cenote::Pool;
+use axum::routing::{delete, get, post};
+use cenote::{Cache, Pool, cache};
 use tokio::sync::watch;
 
 use crate::demo::{self, Demo};
+use crate::features::Flags;
+use crate::loads::Loads;
 use crate::problem::Problem;
-use crate::{features, health, live, page, webhook};
+use crate::subscriptions::Subscriptions;
+use crate::{features, health, live, page, subscriptions, webhook};
 
 /// A webhook's body is small; a larger one is refused unread.
 const LARGEST_BODY: usize = 64 << 10;
@@ -22,6 +25,9 @@ const LARGEST_BODY: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub struct App {
     pub(crate) pool: Pool,
+    pub(crate) features: Cache<String, Flags>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) loads: Loads,
     pub(crate) demo: Option<Arc<Demo>>,
     pub(crate) stopping: Stopping,
 }
@@ -31,9 +37,26 @@ pub(crate) type Stopping = watch::Receiver<bool>;
 
 impl App {
     /// The application on `pool`.
-    pub fn new(pool: Pool) -> Self {
-        // A receiver whose sender is gone keeps its value.
-        Self { pool, demo: None, stopping: watch::channel(false).1 }
+    ///
+    /// # Errors
+    ///
+    /// The pool has no fallback, which its caches need while Redis is away.
+    pub fn new(pool: Pool) -> Result<Self, cache::Error> {
+        Ok(Self {
+            features: features::cache(&pool)?,
+            subscriptions: Subscriptions::new(&pool)?,
+            loads: Loads::default(),
+            pool,
+            demo: None,
+            // A receiver whose sender is gone keeps its value.
+            stopping: watch::channel(false).1,
+        })
+    }
+
+    /// The same, and `listener` is told of each load: of which cache, and of which key.
+    #[must_use]
+    pub fn on_load(self, listener: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        Self { loads: Loads::told_to(listener), ..self }
     }
 
     /// The same with a Redis that its page may take away.
@@ -51,6 +74,7 @@ impl App {
         let mut routes = Router::<Self>::new()
             .route("/", get(page::index))
             .route("/app.js", get(page::script))
+            .route("/try.js", get(page::buttons))
             .route("/chart.js", get(page::chart))
             .route("/style.css", get(page::style))
             .route("/health/live", get(health::live))
@@ -58,6 +82,8 @@ impl App {
             .route("/api/status", get(live::once))
             .route("/api/status/stream", get(live::stream))
             .route("/api/features/me", get(features::me))
+            .route("/api/subscriptions/{id}", get(subscriptions::find).put(subscriptions::change))
+            .route("/api/customers/{id}/subscriptions", delete(subscriptions::end_all))
             .route("/webhooks/stripe", post(webhook::stripe));
         if self.demo.is_some() {
             routes = routes
@@ -75,12 +101,6 @@ impl App {
 impl FromRef<App> for Pool {
     fn from_ref(app: &App) -> Self {
         app.pool.clone()
-    }
-}
-
-impl From<Pool> for App {
-    fn from(pool: Pool) -> Self {
-        Self::new(pool)
     }
 }
 

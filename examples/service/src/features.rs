@@ -1,49 +1,44 @@
 //! Feature flags: a cache. Redis makes it quick, and its absence is nobody's error.
 //!
-//! The connection is degradable: what is cached may be forgotten. It waits for Redis no longer than the pool's
-//! `degrade_after`; then this process's memory answers, and what is cached in it is forgotten when Redis is back.
+//! They come from this process's memory, or from Redis, or are computed, once for all who ask meanwhile. The cache waits
+//! for Redis no longer than the pool's `degrade_after`; while it is away what was computed is kept in this process, and
+//! forgotten when Redis is back.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use cenote::redis::{RedisError, RedisResult, cmd, from_redis_value};
-use cenote::{DegradableConn, Pool};
+use cenote::{Cache, Pool, cache};
 use serde::{Deserialize, Serialize};
 
+use crate::app::App;
+use crate::loads::Loads;
+use crate::origin::{Origin, Source};
 use crate::problem::Problem;
 
-const FIVE_MINUTES: u64 = 300;
+const FRESH: Duration = Duration::from_secs(300);
+const STALE: Duration = Duration::from_secs(600);
 const LONGEST_USER: usize = 128;
 
 /// The flags of one user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Flags {
+pub(crate) struct Flags {
     new_checkout: bool,
     quick_search: bool,
     weekly_report: bool,
     early_access: bool,
 }
 
-/// Where the answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Source {
-    Redis,
-    /// This process's memory, as Redis is away, or as there is none.
-    Fallback,
-    /// Neither had it, or neither could be asked.
-    Computed,
-}
-
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     user: String,
     flags: Flags,
-    source: Source,
+    #[serde(flatten)]
+    origin: Origin,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,53 +46,34 @@ pub(crate) struct Asked {
     user: Option<String>,
 }
 
+pub(crate) fn cache(pool: &Pool) -> Result<Cache<String, Flags>, cache::Error> {
+    Cache::builder(pool, "features").ttl(FRESH).stale(STALE).l1(10_000, 4 << 20).build()
+}
+
 /// Never a 5xx: what no cache answers is computed.
 pub(crate) async fn me(
-    State(pool): State<Pool>,
+    State(app): State<App>,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Answer>, Problem> {
     let Query(asked) = asked.map_err(|rejection| Problem::bad_request(rejection.body_text()))?;
     let user = user(&headers, asked)?;
-    let (flags, source) = flags(&pool, &user).await.unwrap_or_else(|error| {
-        tracing::debug!(target: "service", %error, "flags are computed without a cache");
-        (Flags::of(&user), Source::Computed)
-    });
-    Ok(Json(Answer { user, flags, source }))
+    let (flags, origin) = flags(&app.features, &user, &app.loads).await;
+    Ok(Json(Answer { user, flags, origin }))
 }
 
-async fn flags(pool: &Pool, user: &str) -> RedisResult<(Flags, Source)> {
-    let key = format!("features:{user}");
-    let mut conn = pool.degradable().map_err(RedisError::from)?;
-    let (cached, source) = cached(&mut conn, &key).await?;
-    if let Some(flags) = cached {
-        return Ok((flags, source));
-    }
-    if source == Source::Fallback {
-        // Redis was waited for once already.
-        conn = conn.with_timeout(Duration::ZERO);
-    }
-    let flags = Flags::of(user);
-    if let Err(error) = keep(&mut conn, &key, flags).await {
-        tracing::debug!(target: "service", %error, "flags were not cached");
-    }
-    Ok((flags, Source::Computed))
-}
-
-/// What is cached but cannot be read (an older version's, or somebody else's) counts as absent.
-async fn cached(conn: &mut DegradableConn, key: &str) -> RedisResult<(Option<Flags>, Source)> {
-    let answer = conn.query(cmd("GET").arg(key)).await?;
-    let source = match answer.source {
-        cenote::Source::Redis => Source::Redis,
-        _ => Source::Fallback,
+async fn flags(cache: &Cache<String, Flags>, user: &str, loads: &Loads) -> (Flags, Origin) {
+    let (whose, loads) = (user.to_owned(), loads.clone());
+    let load = move |_| async move {
+        loads.tell("features", &whose);
+        Ok::<_, Infallible>(Some(Flags::of(&whose)))
     };
-    let text: Option<Vec<u8>> = from_redis_value(answer.value)?;
-    Ok((text.and_then(|text| serde_json::from_slice(&text).ok()), source))
-}
-
-async fn keep(conn: &mut DegradableConn, key: &str, flags: Flags) -> RedisResult<()> {
-    let text = serde_json::to_string(&flags).unwrap_or_default();
-    cmd("SET").arg(key).arg(text).arg("EX").arg(FIVE_MINUTES).exec_async(conn).await
+    let found = cache.lookup_or_load(user, load).await;
+    if let Err(error) = &found {
+        tracing::debug!(target: "service", %error, "flags are computed without a cache");
+    }
+    let cached = found.ok().and_then(|found| Some((**found.value()?, Origin::of(&found, Source::Computed))));
+    cached.unwrap_or_else(|| (Flags::of(user), Origin::new(Source::Computed)))
 }
 
 fn user(headers: &HeaderMap, asked: Asked) -> Result<String, Problem> {

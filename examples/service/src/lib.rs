@@ -4,17 +4,21 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod app;
+mod billing;
 mod demo;
 mod features;
 mod health;
 mod lifecycle;
 mod live;
+mod loads;
+mod origin;
 mod page;
 mod problem;
 mod settings;
+mod subscriptions;
 mod webhook;
 
 pub use app::App;
 pub use demo::{Demo, Wish};
 pub use lifecycle::{run, serve};
-pub use page::{CHART, INDEX_HTML, SCRIPT, STYLE};
+pub use page::{BUTTONS, CHART, INDEX_HTML, SCRIPT, STYLE};

@@ -28,9 +28,10 @@ pub async fn run() -> ExitCode {
     log_to_stderr();
     let configured = settings::port().and_then(|port| {
         let pool = Pool::builder().env().fallback(FallbackLru::default()).build();
-        pool.map(|pool| (port, pool)).map_err(|error| error.to_string())
+        let app = App::new(pool.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+        Ok((port, app))
     });
-    let (port, pool) = match configured {
+    let (port, app) = match configured {
         Ok(configured) => configured,
         Err(sentence) => return fail(2, &sentence),
     };
@@ -40,14 +41,13 @@ pub async fn run() -> ExitCode {
             return fail(1, &format!("cannot listen on 127.0.0.1:{port}: {error}; set PORT to a free one"));
         }
     };
-    match serve(listener, App::new(pool).with_demo(settings::demo()), signal()).await {
+    match serve(listener, app.with_demo(settings::demo()), signal()).await {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }
 }
 
-/// Serves `app`, such as a pool alone, on `listener` until `stop` resolves, then lets requests finish and closes the
-/// pool.
+/// Serves `app` on `listener` until `stop` resolves, then lets requests finish and closes the pool.
 ///
 /// Requests are answered at once, while the pool still connects.
 ///
@@ -56,14 +56,14 @@ pub async fn run() -> ExitCode {
 /// The pool could not start: Redis is required and away.
 pub async fn serve(
     listener: TcpListener,
-    app: impl Into<App>,
+    app: App,
     stop: impl Future<Output = &'static str>,
 ) -> Result<CloseReport, Error> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(target: "service", "listening on http://{address}");
     }
     let (finish, mut finishing) = watch::channel(false);
-    let app = app.into().stopping(finishing.clone());
+    let app = app.stopping(finishing.clone());
     let pool = app.pool.clone();
     // Small answers, each written at once: waiting to fill a packet would only delay them.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));

@@ -1,41 +1,51 @@
-//! The pool's status as it changes, for the page.
+//! The pool's status and the caches' as they change, for the page.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
-use cenote::{Pool, Status};
+use cenote::Status;
+use cenote::cache::Stats;
 use futures_util::stream::{Stream, unfold};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::app::{App, Stopping};
-use crate::demo::{Demo, Wish};
+use crate::demo::Wish;
 
 /// How often what has no event of its own is told: counters, latency, the journal.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The pool's status, and whether Redis was taken away by the page; `null` where it cannot be.
+/// The pool's status, what the caches did, and whether Redis was taken away by the page; `null` where it cannot be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Live {
     #[serde(flatten)]
     status: Status,
+    caches: Caches,
     demo: Option<&'static str>,
 }
 
+#[derive(Debug, Serialize)]
+struct Caches {
+    features: Stats,
+    subscriptions: Stats,
+}
+
 impl Live {
-    fn of(pool: &Pool, demo: Option<&Demo>) -> Self {
-        Self { status: pool.status(), demo: demo.map(|demo| demo.wishes().borrow().word()) }
+    fn of(app: &App) -> Self {
+        let caches =
+            Caches { features: app.features.stats(), subscriptions: app.subscriptions.cache.stats() };
+        let demo = app.demo.as_ref().map(|demo| demo.wishes().borrow().word());
+        Self { status: app.pool.status(), caches, demo }
     }
 }
 
 /// One look.
 pub(crate) async fn once(State(app): State<App>) -> Json<Live> {
-    Json(Live::of(&app.pool, app.demo.as_deref()))
+    Json(Live::of(&app))
 }
 
 /// Server-sent events: one at once, one at each change of the state, and one each half second. It ends with the
@@ -46,18 +56,16 @@ pub(crate) async fn stream(State(app): State<App>) -> Sse<impl Stream<Item = Res
     let feed = Feed {
         states: app.pool.state_changes(),
         wishes: app.demo.as_ref().map(|demo| demo.wishes()),
-        pool: app.pool,
-        demo: app.demo,
-        stopping: app.stopping,
+        stopping: app.stopping.clone(),
+        app,
         tick,
     };
     Sse::new(unfold(feed, Feed::next))
 }
 
 struct Feed {
-    pool: Pool,
+    app: App,
     states: watch::Receiver<cenote::State>,
-    demo: Option<Arc<Demo>>,
     wishes: Option<watch::Receiver<Wish>>,
     stopping: Stopping,
     tick: Interval,
@@ -72,8 +80,7 @@ impl Feed {
             () = changed(self.wishes.as_mut()) => {}
             _ = self.tick.tick() => {}
         }
-        let live = Live::of(&self.pool, self.demo.as_deref());
-        let event = Event::default().json_data(live).ok()?;
+        let event = Event::default().json_data(Live::of(&self.app)).ok()?;
         Some((Ok(event), self))
     }
 }

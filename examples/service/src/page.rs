@@ -1,4 +1,4 @@
-//! The live page: four files, compiled in.
+//! The live page: five files, compiled in.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 pub const INDEX_HTML: &str = include_str!("page/index.html");
 /// What keeps it up to date.
 pub const SCRIPT: &str = include_str!("page/app.js");
+/// What its buttons do.
+pub const BUTTONS: &str = include_str!("page/try.js");
 /// What it draws.
 pub const CHART: &str = include_str!("page/chart.js");
 /// How it looks.
@@ -21,6 +23,10 @@ pub(crate) async fn index() -> impl IntoResponse {
 
 pub(crate) async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], SCRIPT)
+}
+
+pub(crate) async fn buttons() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], BUTTONS)
 }
 
 pub(crate) async fn chart() -> impl IntoResponse {

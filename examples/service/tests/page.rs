@@ -10,17 +10,18 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use cenote::{FallbackLru, Pool};
-use cenote_service::{App, CHART, Demo, INDEX_HTML, SCRIPT, STYLE, Wish};
+use cenote_service::{App, BUTTONS, CHART, Demo, INDEX_HTML, SCRIPT, STYLE, Wish};
 use cenote_testkit::{Server, dead_port};
 use common::browser::{Page, chromium};
 use common::{Service, pool};
 
 #[tokio::test]
-async fn the_page_and_its_three_files_are_served_and_nothing_is_fetched_from_elsewhere() {
+async fn the_page_and_its_four_files_are_served_and_nothing_is_fetched_from_elsewhere() {
     let service = Service::start(Pool::embedded(FallbackLru::default())).await;
     for (path, kind, text) in [
         ("/", "text/html; charset=utf-8", INDEX_HTML),
         ("/app.js", "text/javascript; charset=utf-8", SCRIPT),
+        ("/try.js", "text/javascript; charset=utf-8", BUTTONS),
         ("/chart.js", "text/javascript; charset=utf-8", CHART),
         ("/style.css", "text/css; charset=utf-8", STYLE),
     ] {
@@ -43,7 +44,8 @@ async fn the_page_and_its_three_files_are_served_and_nothing_is_fetched_from_els
 
 #[test]
 fn every_id_that_the_script_uses_is_on_the_page_once() {
-    let used: BTreeSet<&str> = between(SCRIPT, "byId(\"").chain(between(SCRIPT, "write(\"")).collect();
+    let of = |script: &'static str| between(script, "byId(\"").chain(between(script, "write(\""));
+    let used: BTreeSet<&str> = of(SCRIPT).chain(of(BUTTONS)).collect();
     assert!(used.len() > 20, "{used:?}");
     for id in used {
         assert_eq!(INDEX_HTML.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
@@ -106,6 +108,7 @@ async fn a_browser_shows_the_state_in_words() {
     page.shows("state", "embedded");
     page.shows("meaning", "this process's memory answers");
     page.shows("flags-hint", "in this process's memory");
+    assert!(page.is_visible("tier-fallback") && !page.is_visible("tier-redis"));
     page.shows("webhook-hint", "refused without Redis");
     let needing = page.eval(
         "[...document.querySelectorAll('[data-needs-redis]')].filter((e) => e.checkVisibility()).length",
@@ -122,14 +125,31 @@ async fn a_browser_shows_what_its_buttons_brought() {
     let mut page = Page::open(&chromium, service.addr, 1000);
     page.eval("byId('flags-form').requestSubmit()");
     page.shows("log", "Flags: computed");
+    page.eval("byId('subscription-form').requestSubmit()");
+    page.shows("log", "Subscription: billing");
+    page.click("change");
+    page.shows("log", "Change: applied");
+    page.click("rush");
+    page.shows("log", "5 at once");
     page.click("webhook");
     page.shows("log", "Webhook: handled");
     page.click("webhook-again");
     page.shows("log", "Webhook: duplicate");
     assert_eq!(server.observer().get::<i64>(&["GET", "webhook:handled"]), 1);
     page.click("keep");
-    page.shows("log", "Flags: redis");
+    page.shows("log", "Flags: l1");
     page.shows("by-redis", "(100 %)");
+    page.shows("reads", "reads a second");
+    page.eventually("the caches' figures are told", |page| {
+        let figure = |page: &mut Page, name: &str| {
+            let cell = format!("document.querySelector('[data-cache=subscriptions][data-figure={name}]')");
+            page.eval(&format!("Number({cell}.textContent)")).as_u64().unwrap()
+        };
+        figure(page, "l1_hits") > 0
+            && figure(page, "misses") > 1
+            && figure(page, "loads") > 1
+            && figure(page, "coalesced") > 0
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -148,7 +168,9 @@ async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
     page.shows("who", "Now: the fallback");
     page.shows("log", "Flags: fallback");
     page.shows("journal", "written while Redis was away");
-    page.shows("pending-keys", "1");
+    page.eventually("there are keys to remove", |page| page.text("pending-keys") != "0");
+    page.shows("log", "Change: pending");
+    page.eventually("the fallback's part is told", |page| page.text("tier-fallback") != "0");
     page.shows("chart-words", "Redis did not answer at");
     page.shows("demo-button", "Bring Redis back");
     page.shows("asked", "Live: told at each change.");
@@ -162,6 +184,7 @@ async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
     page.shows("journal", "Empty");
     page.shows("replays", "once");
     page.shows("last-error-title", "(over)");
+    page.shows("log", "Change: applied");
     page.shows("demo-button", "Take Redis away");
     phone.shows("state", "ready");
     assert!(server.is_running());
@@ -184,7 +207,7 @@ async fn with_demo() -> (Service, std::sync::Arc<Server>) {
         }
         Ok(())
     });
-    let app = App::new(pool.clone()).with_demo(Some(demo));
+    let app = App::new(pool.clone()).unwrap().with_demo(Some(demo));
     let service = Service::start_app(pool, app).await;
     service.wait_for("ready").await;
     (service, server)
@@ -228,7 +251,7 @@ async fn serve_with(pool: Pool, script: &str) -> SocketAddr {
     let javascript = [(header::CONTENT_TYPE, "text/javascript")];
     let app = Router::new()
         .route("/app.js", get(move || async move { (javascript, script) }))
-        .fallback_service(App::new(pool).router());
+        .fallback_service(App::new(pool).unwrap().router());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, app).into_future());

@@ -3,8 +3,7 @@
 const EVERY_MS = 1000;
 const PATIENCE_MS = 3000;
 const STREAM_AGAIN_MS = 5000;
-const FETCH_EVERY_MS = 250;
-const LOG_LENGTH = 12;
+const RATE_MS = 5000;
 
 const byId = (id) => document.getElementById(id);
 
@@ -22,13 +21,11 @@ let shownSince = null;  // when the page saw it first
 let answeredAt = null;  // when the service answered last
 let pressedAt = 0;       // when the button was
 let silentSince = null; // when it stopped answering
-let lastEvent = null;   // the id of the webhook sent last
 let stream = null;      // the server-sent events, while they come
 let heard = 0;          // when the last of them came
 let polling = null;     // the timer of asking instead
-let keeping = null;     // the timer of "Keep fetching"
-let keptSource = null;  // who answered it last
 const samples = [];     // what the chart shows
+const looks = [];       // how often the caches were read and loaded, lately
 
 const clock = (date) => date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
@@ -75,7 +72,7 @@ function showStatus(status) {
 
   for (const element of document.querySelectorAll("[data-needs-redis]")) element.hidden = !status.enabled;
   write("flags-hint", status.enabled
-    ? "Cached in Redis for five minutes; while it is away, in this process's memory, which is forgotten when it is back."
+    ? "Cached in Redis and in this process (L1), fresh for five minutes; while Redis is away in this process's memory only, which is forgotten when it is back."
     : "Cached in this process's memory for five minutes.");
   write("webhook-hint", status.enabled
     ? "A webhook is handled once per event, never without Redis."
@@ -99,6 +96,7 @@ function showStatus(status) {
   write("last-error-title", over ? "Last error (over)" : "Last error");
   write("last-error", status.last_error ?? "none seen");
   showAnswers(status);
+  showCaches(status.caches);
   showJournal(status.journal);
   showLatency(status);
   showDemo(status.demo, status.state);
@@ -110,11 +108,40 @@ function showAnswers(status) {
   write("who", local
     ? "Now: the fallback, in this process's memory."
     : status.state === "ready" ? "Now: Redis." : "Now: Redis if it answers in time, else the fallback.");
-  for (const [id, part] of [["by-redis", redis], ["by-fallback", fallback]]) {
-    const whole = redis + fallback;
+  showShares([["by-redis", redis], ["by-fallback", fallback]]);
+}
+
+function showShares(parts) {
+  const whole = parts.reduce((sum, [, part]) => sum + part, 0);
+  for (const [id, part] of parts) {
     drawBar(byId(`${id}-bar`), part, whole);
     write(id, whole ? `${part} (${percent(part, whole)} %)` : "0");
   }
+}
+
+function showCaches(caches) {
+  const sum = (figure) => Object.values(caches).reduce((sum, stats) => sum + stats[figure], 0);
+  showShares([
+    ["tier-l1", sum("l1_hits")],
+    ["tier-redis", sum("l2_hits")],
+    ["tier-fallback", sum("fallback_hits")],
+    ["tier-stale", sum("stale_hits")],
+    ["tier-misses", sum("misses")],
+  ]);
+  for (const cell of document.querySelectorAll("[data-figure]")) {
+    const text = String(caches[cell.dataset.cache][cell.dataset.figure]);
+    if (cell.textContent !== text) cell.textContent = text;
+  }
+  const figures = ["l1_hits", "l2_hits", "fallback_hits", "stale_hits", "absent_hits", "misses"];
+  const reads = figures.reduce((all, figure) => all + sum(figure), 0);
+  looks.push({ at: Date.now(), reads, loads: sum("loads") });
+  while (looks.length > 2 && looks.at(-1).at - looks[1].at >= RATE_MS) looks.shift();
+  const [first, last] = [looks[0], looks.at(-1)];
+  const seconds = (last.at - first.at) / 1000;
+  const rate = (count) => (count / seconds).toFixed(1);
+  write("reads", seconds < 1 || last.reads === first.reads
+    ? "Nobody reads just now: \u201cKeep fetching\u201d below does."
+    : `Now: ${rate(last.reads - first.reads)} reads a second, of which ${rate(last.loads - first.loads)} asked the source.`);
 }
 
 // Never 0 or 100 for what is not.
@@ -218,114 +245,6 @@ async function poll() {
   }
   if (polling !== null) polling = setTimeout(poll, EVERY_MS);
 }
-
-function note(outcome, text) {
-  byId("log-empty").hidden = true;
-  const line = document.createElement("li");
-  const time = document.createElement("time");
-  time.textContent = clock(new Date());
-  const strong = document.createElement("strong");
-  strong.textContent = outcome;
-  line.append(time, strong, text);
-  byId("log").prepend(line);
-  while (byId("log").children.length > LOG_LENGTH) byId("log").lastElementChild.remove();
-}
-
-async function ask(what, path, options, describe) {
-  const began = performance.now();
-  const limit = new AbortController();
-  const timer = setTimeout(() => limit.abort(), 10000);
-  try {
-    const response = await fetch(path, { ...options, signal: limit.signal });
-    const body = await response.json();
-    const took = `${(performance.now() - began).toFixed(1)} ms`;
-    if (response.ok) return describe(body, took);
-    const again = response.headers.get("retry-after");
-    const retry = again === null ? "" : ` Try again in ${again} s.`;
-    note(`${what}: ${response.status}`, `${body.detail ?? body.title}${retry} (${took})`);
-  } catch {
-    note(`${what}: no answer`, "The service did not answer.");
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-const FROM = {
-  redis: "from the cache in Redis",
-  fallback: "from the memory of this process",
-  computed: "computed, as no cache had them",
-};
-
-function fetchFlags() {
-  return ask("Flags", `/api/features/me?user=${encodeURIComponent(byId("user").value)}`, {}, noteFlags);
-}
-
-function noteFlags(body, took) {
-  const on = Object.entries(body.flags).filter(([, value]) => value).map(([name]) => name);
-  note(`Flags: ${body.source}`, `${on.length ? on.join(", ") : "none"} on for ${body.user}; ${FROM[body.source] ?? body.source}, in ${took}`);
-}
-
-// Four times a second, and noted only when somebody else answers.
-function keepFetching() {
-  const path = `/api/features/me?user=${encodeURIComponent(byId("user").value || "demo")}`;
-  ask("Flags", path, {}, (body, took) => {
-    if (body.source !== keptSource) noteFlags(body, took);
-    keptSource = body.source;
-  });
-}
-
-function toggleKeeping() {
-  if (keeping === null) {
-    keptSource = null;
-    keeping = setInterval(keepFetching, FETCH_EVERY_MS);
-  } else {
-    clearInterval(keeping);
-    keeping = null;
-  }
-  byId("keep").setAttribute("aria-pressed", String(keeping !== null));
-  write("keep", keeping === null ? "Keep fetching" : "Stop fetching");
-  write("keep-text", keeping === null
-    ? "Fetches flags four times a second, to have something to see."
-    : "Four times a second; noted below when somebody else answers.");
-}
-
-async function pressDemo() {
-  const away = byId("demo-button").textContent.startsWith("Take");
-  byId("demo-button").disabled = true;
-  await ask("Redis", away ? "/demo/redis/away" : "/demo/redis/back", { method: "POST" }, (body, took) => {
-    pressedAt = Date.now();
-    note(`Redis: ${body.redis}`, `asked for by the button, in ${took}`);
-    showDemo(body.redis);
-  });
-  byId("demo-button").disabled = false;
-}
-
-function sendWebhook(id) {
-  const options = {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ id, type: "charge.succeeded" }),
-  };
-  return ask("Webhook", "/webhooks/stripe", options, (body, took) => {
-    const words = body.status === "duplicate" ? "it was handled before; nothing was done" : "handled, and marked done for a day";
-    note(`Webhook: ${body.status}`, `${id}: ${words}, in ${took}`);
-  });
-}
-
-byId("flags-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  fetchFlags();
-});
-byId("webhook").addEventListener("click", () => {
-  const random = crypto.getRandomValues(new Uint32Array(2));
-  lastEvent = `evt_${[...random].map((part) => part.toString(16).padStart(8, "0")).join("")}`;
-  byId("webhook-again").disabled = false;
-  sendWebhook(lastEvent);
-});
-byId("webhook-again").addEventListener("click", () => sendWebhook(lastEvent));
-
-byId("keep").addEventListener("click", toggleKeeping);
-byId("demo-button").addEventListener("click", pressDemo);
 
 listen();
 setInterval(watch, EVERY_MS);

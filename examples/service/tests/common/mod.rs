@@ -79,6 +79,11 @@ pub(crate) async fn post(addr: SocketAddr, path: &str, body: &str) -> Response {
     request(addr, "POST", path, &headers, body).await.expect("the service answers")
 }
 
+pub(crate) async fn put(addr: SocketAddr, path: &str, body: &str) -> Response {
+    let headers = [("content-type", "application/json")];
+    request(addr, "PUT", path, &headers, body).await.expect("the service answers")
+}
+
 /// A pool as the service builds it, for a server at `url`.
 pub(crate) fn pool(url: impl Into<String>) -> PoolBuilder {
     Pool::builder().url(url).fallback(FallbackLru::default())
@@ -94,7 +99,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start(pool: Pool) -> Self {
-        Self::start_app(pool.clone(), App::new(pool)).await
+        Self::start_app(pool.clone(), App::new(pool).unwrap()).await
     }
 
     /// `app` must be on `pool`.
@@ -116,6 +121,10 @@ impl Service {
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> Response {
         post(self.addr, path, body).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Response {
+        put(self.addr, path, body).await
     }
 
     /// Waits until readiness reports this state.

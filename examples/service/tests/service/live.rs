@@ -120,7 +120,7 @@ async fn only_the_own_page_takes_redis_away() {
         sink.lock().unwrap().push(wish);
         Ok(())
     });
-    let service = Service::start_app(pool.clone(), App::new(pool).with_demo(Some(demo))).await;
+    let service = Service::start_app(pool.clone(), App::new(pool).unwrap().with_demo(Some(demo))).await;
     let own = format!("http://{}", service.addr);
     for headers in [
         &[][..],
@@ -148,7 +148,7 @@ async fn a_demo_whose_owner_is_gone_says_so() {
     let server = Server::start();
     let pool = pool(server.url()).build().unwrap();
     let demo = Demo::new(|_| Err(std::io::ErrorKind::BrokenPipe.into()));
-    let service = Service::start_app(pool.clone(), App::new(pool).with_demo(Some(demo))).await;
+    let service = Service::start_app(pool.clone(), App::new(pool).unwrap().with_demo(Some(demo))).await;
     let answer = press(&service, "/demo/redis/away", &[("sec-fetch-site", "same-origin")]).await;
     assert_eq!(answer.status, 503);
     assert!(answer.text("detail").contains("does not listen"), "{answer:?}");

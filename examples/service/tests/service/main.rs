@@ -6,4 +6,5 @@ mod features;
 mod health;
 mod live;
 mod process;
+mod subscriptions;
 mod webhook;
