@@ -91,7 +91,8 @@ impl<V> Lookup<V> {
 #[must_use = "a pending one is not yet seen by other processes"]
 #[non_exhaustive]
 pub enum Written {
-    /// Redis did it: no process that asks Redis from now on reads what was there before.
+    /// Redis did it: no process that asks Redis from now on reads what was there before. One with an L1 does not ask in
+    /// which version the namespace is, but is told: a removal by a tag and a clear reach it a moment later.
     Applied,
     /// Redis is away. This process acts as if it were done; other processes may read what was there before, until Redis
     /// is back and this process has had it removed there.
