@@ -1,6 +1,7 @@
 //! What a command means to a connection: its bytes, what it may share, what may be replayed.
 
 mod blocking;
+mod encode;
 mod name;
 mod payload;
 mod replay;

@@ -2,7 +2,7 @@
 
 use redis::{Cmd, Pipeline};
 
-use super::merely_reads;
+use super::{encode, merely_reads};
 
 /// One call's commands, borrowed from the caller so that a retry can encode them again.
 #[derive(Clone, Copy)]
@@ -34,14 +34,14 @@ impl<'a> Payload<'a> {
         let start = out.len();
         match self {
             Self::One(cmd) => {
-                cmd.write_packed_command(out);
+                encode::append(cmd, out);
                 Encoded { replies: 1, decisive: out.len() - start }
             }
             // A transaction runs at its EXEC: all its bytes are decisive.
             Self::Batch(pipeline) if pipeline.is_transaction() => {
                 out.extend_from_slice(b"*1\r\n$5\r\nMULTI\r\n");
                 for cmd in pipeline.cmd_iter() {
-                    cmd.write_packed_command(out);
+                    encode::append(cmd, out);
                 }
                 out.extend_from_slice(b"*1\r\n$4\r\nEXEC\r\n");
                 Encoded { replies: pipeline.len() + 2, decisive: out.len() - start }
@@ -50,7 +50,7 @@ impl<'a> Payload<'a> {
             Self::Batch(pipeline) => {
                 let mut decisive = 0;
                 for cmd in pipeline.cmd_iter() {
-                    cmd.write_packed_command(out);
+                    encode::append(cmd, out);
                     if decisive == 0 {
                         decisive = out.len() - start;
                     }
