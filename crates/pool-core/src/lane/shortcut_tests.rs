@@ -272,3 +272,90 @@ fn the_end_of_a_lane_lets_go_of_its_socket() {
     bench.lane.end(&Error::not_sent(Kind::Cut, "lost"), Farewell::Abort);
     assert_eq!(Arc::strong_count(&bench.socket), 1);
 }
+
+/// Submits so many while the driver lets others append; returns what they wrote themselves.
+fn gather(bench: &Bench, calls: usize) -> (Vec<Reply>, usize) {
+    bench.socket.seen.lock().clear();
+    bench.lane.state().lock().gathering = true;
+    let replies = (0..calls).map(|_| bench.ping().expect("the lane takes it")).collect();
+    (replies, bench.socket.seen.lock().len() / PING.len())
+}
+
+#[test]
+fn a_large_batch_goes_out_in_parts_and_nothing_is_written_twice_or_left() {
+    let bench = Bench::new();
+    let (replies, wrote) = gather(&bench, 200);
+    assert_eq!(wrote, 192, "three parts of 64");
+    assert_eq!(bench.drive(), PING.repeat(8), "the driver writes the rest");
+    bench.answer(200);
+    assert!(replies.into_iter().all(answered));
+}
+
+#[test]
+fn the_more_is_in_flight_the_larger_the_parts() {
+    let bench = Bench::new();
+    let (_replies, _) = gather(&bench, 1000);
+    bench.drive();
+    assert_eq!(gather(&bench, 300).1, 0, "less than a quarter of what is in flight");
+    assert_eq!(gather(&bench, 100).1, 333);
+}
+
+#[test]
+fn a_driver_that_is_about_to_write_writes_all_of_it() {
+    let bench = Bench::new();
+    bench.lane.state().lock().gathering = false;
+    let _replies: Vec<_> = (0..200).map(|_| bench.ping().expect("the lane takes it")).collect();
+    // The first wakes the driver; from then on it is awake, and nobody writes for it.
+    assert!(bench.socket.seen.lock().len() <= 2 * PING.len());
+}
+
+#[test]
+fn of_a_part_that_the_socket_did_not_take_the_driver_writes_the_rest() {
+    let bench = Bench::new();
+    bench.socket.takes.store(PING.len() * 10, Ordering::Relaxed);
+    let (_replies, wrote) = gather(&bench, 100);
+    assert_eq!(wrote, 10, "after a write that was cut short nobody tries again");
+    assert_eq!(bench.drive(), PING.repeat(90));
+}
+
+#[test]
+fn a_part_of_many_bytes_is_left_to_the_driver() {
+    let bench = Bench::new();
+    bench.lane.state().lock().gathering = true;
+    let (mut cmd, spare) = (redis::cmd("ECHO"), &mut Spare::default());
+    cmd.arg(vec![b'x'; 2 << 10]);
+    for _ in 0..100 {
+        bench
+            .lane
+            .submit(Payload::One(&cmd), None, bench.now, Waker::noop(), spare)
+            .expect("the lane takes it");
+    }
+    assert!(bench.socket.seen.lock().is_empty());
+}
+
+#[test]
+fn a_part_goes_nowhere_if_the_connection_was_closed_in_a_pause() {
+    let bench = Bench::new();
+    bench.socket.closed.store(true, Ordering::Relaxed);
+    let (replies, wrote) = gather(&bench, 100);
+    assert_eq!(wrote, 0);
+    bench.lane.end_after(&Error::not_sent(Kind::Cut, "closed"), Farewell::PeerGone, Some(PING.len() as u64));
+    for reply in replies {
+        let Poll::Ready(Err(error)) = poll(reply) else { panic!("the lane has ended") };
+        assert_eq!(error.outcome(), Outcome::NotSent);
+    }
+}
+
+#[test]
+fn a_lost_connection_tells_which_calls_of_a_batch_in_parts_may_have_run() {
+    let bench = Bench::new();
+    let (replies, wrote) = gather(&bench, 100);
+    assert_eq!(wrote, 64);
+    // The driver wrote the call of `Bench::new`, and nothing since.
+    bench.lane.end_after(&Error::not_sent(Kind::Cut, "closed"), Farewell::PeerGone, Some(PING.len() as u64));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let Poll::Ready(Err(error)) = poll(reply) else { panic!("the lane has ended") };
+        let expected = if number < 64 { Outcome::MayHaveExecuted } else { Outcome::NotSent };
+        assert_eq!(error.outcome(), expected, "call {number}");
+    }
+}
