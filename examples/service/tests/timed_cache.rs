@@ -97,7 +97,7 @@ impl Load {
 
     /// How often a key was loaded in this span at most, and how many were.
     fn loaded(&self, span: std::ops::Range<Instant>, allowed: usize) -> usize {
-        let loads = self.loads.lock().unwrap();
+        let loads = self.loads.lock().unwrap().clone();
         let expired = (span.end - span.start).as_nanos() / SHORTEST_TTL.as_nanos();
         let mut loaded = 0;
         for (key, times) in loads.iter().filter(|(key, _)| is_counted(key)) {
@@ -160,9 +160,9 @@ async fn in_each_outage_every_key_is_loaded_once_on_entering_and_once_on_leaving
             assert_eq!(loaded, all);
         }
         if frozen {
-            server.freeze()
+            server.freeze();
         } else {
-            server.kill()
+            server.kill();
         }
         service.wait_for("degraded").await;
         // An outage has its length; that things have happened in it is seen below.
