@@ -6,14 +6,16 @@ mod common;
 #[path = "common/rounds.rs"]
 mod rounds;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cenote_cache::{Cache, Lookup};
 use cenote_pool_core::Pool;
-use cenote_testkit::{Server, is_long, seed};
-use common::{MINUTE, patient};
+use cenote_testkit::{Server, eventually_async, is_long, seed, within};
+use common::{MINUTE, SOON, patient};
 use rounds::{Numbers, World, run};
+use tokio::sync::Semaphore;
 
 fn rounds(long: u64) -> u64 {
     if is_long() { long } else { long / 4 }
@@ -102,4 +104,29 @@ async fn a_removal_that_was_forgotten_with_the_hash_of_tags_is_not_forgotten_by_
     let _ = cache.remove_tag("other").await.unwrap();
     assert!(matches!(cache.get(&1).await.unwrap(), Lookup::Miss { .. }));
     assert!(matches!(cache.get(&2).await.unwrap(), Lookup::Hit(_)), "nothing that it has was removed since");
+}
+
+/// Of a removal of the one key, by contrast, a cache without an L1 cannot know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_after_a_clear_or_a_removal_by_tag_of_another_process_joins_no_load_from_before() {
+    let server = Server::start();
+    let (ours, theirs) = (numbers(&patient(server.url())), numbers(&patient(server.url())));
+    for key in 0..10 {
+        let gate = Arc::new(Semaphore::new(0));
+        let (cache, held, loads) = (theirs.clone(), gate.clone(), theirs.stats().loads);
+        let early = tokio::spawn(async move {
+            let load = |_| async move {
+                drop(held.acquire().await.unwrap());
+                Ok::<_, Infallible>(Some(1))
+            };
+            cache.get_or_load(&key, load).await.unwrap()
+        });
+        eventually_async(SOON, "it loads", || async { theirs.stats().loads > loads }).await;
+        let _ = if key % 2 == 0 { ours.clear().await } else { ours.remove_tag("any").await }.unwrap();
+        let late = theirs.get_or_load(&key, |_| async { Ok::<_, Infallible>(Some(2)) });
+        assert_eq!(*within(SOON, late).await.unwrap().unwrap(), 2);
+        gate.add_permits(1);
+        assert_eq!(*early.await.unwrap().unwrap(), 1);
+        assert_eq!(**theirs.get(&key).await.unwrap().value().unwrap(), 2);
+    }
 }

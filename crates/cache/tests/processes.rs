@@ -74,6 +74,10 @@ async fn round(
     rng: &mut fastrand::Rng,
     hits: &AtomicU64,
 ) -> Result<(), String> {
+    if rng.u8(..4) > 0 {
+        // So that there is something to load.
+        sides[0].ask(&format!("remove {key}")).await;
+    }
     let load = |side: usize, seed: u64| {
         let sides = sides.clone();
         async move { sides[side].ask(&format!("load {key} {seed}")).await }
@@ -222,11 +226,16 @@ async fn l1_follows_the_writes_of_another_real_process() {
             }
         })
         .await;
+        if round % 40 == 39 {
+            // Some of it must happen while nothing is being repaired.
+            let known = || async { reader.get(&key).await.unwrap().tier() == Tier::L1 };
+            eventually_async(SOON, "L1 answers again", known).await;
+        }
         from_l1 += u32::from(reader.get(&key).await.unwrap().tier() == Tier::L1);
     }
     println!("{rounds} rounds, {from_l1} of them with an answer of L1");
     // That L1 answered at all; on a busy machine what Redis tells comes late.
-    assert!(from_l1 > rounds as u32 / 10, "{from_l1} of {rounds}");
+    assert!(from_l1 > rounds as u32 / 50, "{from_l1} of {rounds}");
 }
 
 fn disturb(observer: &Observer, rng: &mut fastrand::Rng) {

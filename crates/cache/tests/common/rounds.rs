@@ -88,6 +88,10 @@ impl World {
     ) -> Result<(), String> {
         let change = CHANGES[rng.usize(if *is_tagged { 0..7 } else { 2..7 })];
         let by_tag = matches!(change, Change::RemoveTag | Change::RemoveSharedTag);
+        if rng.bool() {
+            // So that there is something to load.
+            let _ = self.caches[0].remove(&key).await.unwrap();
+        }
         let gate = rng.bool().then(|| Arc::new(Semaphore::new(0)));
         let mut loads: Vec<JoinHandle<()>> = Vec::new();
         let mut many = false;
