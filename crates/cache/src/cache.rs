@@ -72,13 +72,15 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         let namespace = &self.inner.namespace;
-        let (entries, bytes, evictions) = self.inner.shared.l1.as_ref().map_or((0, 0, 0), L1::figures);
+        let l1 = self.inner.shared.l1.as_ref().map(L1::figures).unwrap_or_default();
+        let counted = namespace.counters.stats();
         Stats {
-            l1_entries: entries,
-            l1_bytes: bytes,
-            l1_evictions: evictions,
+            l1_hits: l1.hits,
+            absent_hits: counted.absent_hits + l1.absent_hits,
+            l1_entries: l1.entries,
+            l1_bytes: l1.bytes,
             journal_keys: namespace.pool.journal_status().pending_keys as u64,
-            ..namespace.counters.stats()
+            ..counted
         }
     }
 

@@ -10,7 +10,10 @@ const BELIEVED: u64 = 60_000;
 
 /// Milliseconds since some moment, never going back, exact to a few: an L1 hit cannot afford the exact clock.
 pub(crate) fn now_ms() -> u64 {
-    coarsetime::Instant::now().duration_since(coarsetime::Instant::from_ticks(0)).as_millis()
+    // Without the copy that `now` keeps for all threads, which they would take from each other.
+    coarsetime::Instant::now_without_cache_update()
+        .duration_since(coarsetime::Instant::from_ticks(0))
+        .as_millis()
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

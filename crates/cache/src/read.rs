@@ -33,7 +33,7 @@ pub(crate) struct Entry<V> {
     /// In ms; `left` is 0 once it is stale.
     pub(crate) age: u64,
     pub(crate) left: u64,
-    pub(crate) cost: u64,
+    pub(crate) cost: u32,
 }
 
 /// What a read found, and under which version.
@@ -109,11 +109,12 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 return None;
             }
         }
-        let known = l1.get(key, namespace, now)?;
-        if known.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
-            .one();
-        let (age, left) = (now.saturating_sub(known.born), known.fresh.saturating_sub(now).max(1));
-        Some(Entry { value: known.value, tier: Tier::L1, age, left, cost: known.cost })
+        let hit = l1.get(key, namespace, now)?;
+        // Counted in L1.
+        if hit.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
+            .tell();
+        let (age, left) = (now.saturating_sub(hit.born), hit.fresh.saturating_sub(now).max(1));
+        Some(Entry { value: hit.value, tier: Tier::L1, age, left, cost: hit.cost })
     }
 
     pub(crate) fn count(&self, seen: &Seen<V>) {
@@ -143,8 +144,9 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             let since = namespace.epochs.now();
             let known = namespace.known_version();
             let alone = self.is_raw() || known.is_known();
-            let mut cmd = redis::cmd(if alone { "GET" } else { "MGET" });
-            cmd.arg(name);
+            // Room for all that it says, so that it is made at once.
+            let mut cmd = redis::Cmd::with_capacity(3, 4 + name.len() + namespace.names.versions.len());
+            cmd.arg(if alone { "GET" } else { "MGET" }).arg(name);
             if !alone {
                 cmd.arg(&namespace.names.versions);
             }
@@ -223,7 +225,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 Some(Arc::new(self.decode(&header, payload).map_err(|why| self.corrupt(name, &why)).ok()?))
             }
         };
-        let entry = Entry { value, tier, age, left, cost: u64::from(header.cost_us) / 1000 };
+        let entry = Entry { value, tier, age, left, cost: header.cost_us / 1000 };
         if let Some(l1) = self.shared.l1.as_ref().filter(|_| is_redis(source) && left > 0) {
             let now = now_ms();
             let known = Known {
@@ -236,10 +238,10 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 fresh: now.saturating_add(left),
                 born: now.saturating_sub(age),
                 cost: entry.cost,
-                bytes: bytes.len(),
+                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             };
             if namespace.tracker.is_live(now) {
-                l1.insert(key.to_owned(), known);
+                namespace.counters.l1_evictions.add(l1.insert(key.to_owned(), known));
             }
         }
         Some(entry)

@@ -108,9 +108,18 @@ impl Counter {
     }
 
     pub(crate) fn add(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
         self.count.fetch_add(count as u64, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         self.metric.increment(count as u64);
+    }
+
+    /// One that is counted elsewhere, under a lock that is held anyway.
+    pub(crate) fn tell(&self) {
+        #[cfg(feature = "metrics")]
+        self.metric.increment(1);
     }
 
     fn get(&self) -> u64 {
