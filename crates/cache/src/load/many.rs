@@ -1,12 +1,13 @@
 //! Many keys at once: one round trip to look, one loader for all that is missing, one flight for each key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
 use cenote_pool_core::Source;
 use cenote_pool_core::redis::{self, Value};
+use foldhash::fast::RandomState;
 
 use super::cx::Said;
 use super::fence;
@@ -47,7 +48,7 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         let inner = &self.inner;
         let mut found = HashMap::with_capacity(keys.len());
         let mut asked: Vec<&K> = Vec::new();
-        let mut met = std::collections::HashSet::with_capacity(keys.len());
+        let mut met = HashSet::with_capacity_and_hasher(keys.len(), RandomState::default());
         for key in keys.iter().filter(|key| met.insert(*key)) {
             match inner.look_in_l1(key) {
                 Some(entry) => found.extend(entry.value.map(|value| (key.clone(), value))),

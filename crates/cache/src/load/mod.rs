@@ -53,7 +53,12 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        Ok(self.inner.find_or_load(key, loader).await?.value)
+        let inner = &self.inner;
+        if let Some(entry) = inner.look_in_l1(key) {
+            inner.refresh_if_due(key, &entry, Version::NONE, loader);
+            return Ok(entry.value);
+        }
+        Ok(inner.find_or_load(key, loader).await?.value)
     }
 
     /// As [`get_or_load`](Self::get_or_load), and tells where the value comes from and how old it is. What was loaded
@@ -72,7 +77,12 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        Ok(self.inner.find_or_load(key, loader).await?.into_lookup())
+        let inner = &self.inner;
+        if let Some(entry) = inner.look_in_l1(key) {
+            inner.refresh_if_due(key, &entry, Version::NONE, loader);
+            return Ok(entry.into_lookup());
+        }
+        Ok(inner.find_or_load(key, loader).await?.into_lookup())
     }
 }
 
@@ -89,6 +99,7 @@ impl<V> Seen<V> {
 }
 
 impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
+    /// Beyond L1.
     async fn find_or_load<Q, F, Fut, E>(
         self: &Arc<Self>,
         key: &Q,
@@ -101,22 +112,15 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        let (entry, tier, version) = match self.look_in_l1(key) {
-            Some(entry) => (Some(entry), Tier::L1, Version::NONE),
-            None => {
-                let name = self.name(key);
-                let seen = self.read(key, &name).await.or_else(Seen::unless_unusable)?;
-                self.count(&seen);
-                (seen.entry, seen.tier, self.version_of(seen.tier, seen.version).await)
-            }
-        };
-        if let Some(entry) = entry {
-            if entry.value.is_some() {
-                self.refresh(&key.to_owned(), &entry, version, loader);
-            }
+        let name = self.name(key);
+        let seen = self.read(key, &name).await.or_else(Seen::unless_unusable)?;
+        self.count(&seen);
+        let version = self.version_of(seen.tier, seen.version).await;
+        if let Some(entry) = seen.entry {
+            self.refresh_if_due(key, &entry, version, loader);
             return Ok(entry);
         }
-        self.fly(key.to_owned(), tier, version, loader).await.map(Entry::loaded)
+        self.fly(key.to_owned(), seen.tier, version, loader).await.map(Entry::loaded)
     }
 
     /// The version under which a load is to begin.

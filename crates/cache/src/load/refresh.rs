@@ -1,5 +1,6 @@
 //! Loading behind a value that is there: because it is stale, or soon will be.
 
+use std::borrow::Borrow;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -17,21 +18,41 @@ use crate::read::Entry;
 const REST: u64 = 1_000;
 
 impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
-    /// Starts `loader` behind `entry`, if it is time.
-    pub(super) fn refresh<F, Fut, E>(self: &Arc<Self>, key: &K, entry: &Entry<V>, version: Version, loader: F)
+    /// Starts `loader` behind a value, if it is time.
+    pub(super) fn refresh_if_due<Q, F, Fut, E>(
+        self: &Arc<Self>,
+        key: &Q,
+        entry: &Entry<V>,
+        version: Version,
+        loader: F,
+    ) where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(Cx<V>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
+        E: Send + Sync + 'static,
+    {
+        if entry.value.is_some() && self.is_due(entry) {
+            self.refresh(key.to_owned(), entry, version, loader);
+        }
+    }
+
+    /// Starts `loader` behind `entry`, which is due, unless somebody did or the source is left alone.
+    #[cold]
+    fn refresh<F, Fut, E>(self: &Arc<Self>, key: K, entry: &Entry<V>, version: Version, loader: F)
     where
         F: FnOnce(Cx<V>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        if !self.is_due(entry) || self.shared.flights.is_flying(key) || self.shared.cooling.is_cool(key) {
+        if self.shared.flights.is_flying(&key) || self.shared.cooling.is_cool(&key) {
             return;
         }
         let Ok(handle) = Handle::try_current() else { return };
-        let name = self.name(key);
+        let name = self.name(&key);
         let version = if version.is_known() { version } else { self.namespace.versions.known() };
         let place = self.namespace.epochs.place(&name);
-        if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, key, place, version)
+        if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, &key, place, version)
         {
             self.namespace.counters.refreshes.one();
             let stale = entry.value.clone();
@@ -46,7 +67,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
         let Some(beta) = self.options.early else { return false };
         // XFetch: cost * beta * -ln(random) reaches the time that is left.
-        entry.cost as f64 * beta * -fastrand::f64().max(f64::MIN_POSITIVE).ln() >= entry.left as f64
+        f64::from(entry.cost) * beta * -fastrand::f64().max(f64::MIN_POSITIVE).ln() >= entry.left as f64
     }
 
     /// The source failed: it is left alone for a moment, and the stale value is served on.

@@ -30,8 +30,9 @@ pub(crate) struct Tracker {
     lived: AtomicU64,
     /// Redis does not track (RESP2), or there is none.
     refused: AtomicBool,
-    /// While no task has it.
+    /// While no task has it, and whether that is so: asked at each read, which must not take a lock for it.
     subscriber: Mutex<Option<Subscriber>>,
+    is_idle: AtomicBool,
 }
 
 impl Tracker {
@@ -44,6 +45,7 @@ impl Tracker {
             lived: AtomicU64::new(0),
             refused: AtomicBool::new(false),
             subscriber: Mutex::new(Some(subscriber)),
+            is_idle: AtomicBool::new(true),
         }
     }
 
@@ -69,11 +71,14 @@ impl Tracker {
 
     /// Starts the task in this runtime, unless another has what it needs.
     pub(super) fn ensure(&self, namespace: &Arc<Namespace>) {
-        if self.refused.load(Ordering::Relaxed) {
+        if !self.is_idle.load(Ordering::Acquire) || self.refused.load(Ordering::Relaxed) {
             return;
         }
         let Ok(handle) = Handle::try_current() else { return };
-        let Some(subscriber) = self.subscriber.lock().take() else { return };
+        let mut idle = self.subscriber.lock();
+        let Some(subscriber) = idle.take() else { return };
+        self.is_idle.store(false, Ordering::Release);
+        drop(idle);
         let task = Task { namespace: Arc::downgrade(namespace), subscriber: Some(subscriber) };
         handle.spawn(task.run());
     }
@@ -164,7 +169,10 @@ impl Tracker {
 impl Drop for Task {
     fn drop(&mut self) {
         if let Some(namespace) = self.namespace.upgrade() {
-            *namespace.tracker.subscriber.lock() = self.subscriber.take();
+            let tracker = &namespace.tracker;
+            let mut idle = tracker.subscriber.lock();
+            *idle = self.subscriber.take();
+            tracker.is_idle.store(true, Ordering::Release);
         }
     }
 }
