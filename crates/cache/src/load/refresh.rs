@@ -33,26 +33,26 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         E: Send + Sync + 'static,
     {
         if entry.value.is_some() && self.is_due(entry) {
-            self.refresh(key.to_owned(), entry, version, loader);
+            self.refresh(&key.to_owned(), entry, version, loader);
         }
     }
 
     /// Starts `loader` behind `entry`, which is due, unless somebody did or the source is left alone.
     #[cold]
-    fn refresh<F, Fut, E>(self: &Arc<Self>, key: K, entry: &Entry<V>, version: Version, loader: F)
+    fn refresh<F, Fut, E>(self: &Arc<Self>, key: &K, entry: &Entry<V>, version: Version, loader: F)
     where
         F: FnOnce(Cx<V>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<Option<V>, E>> + Send + 'static,
         E: Send + Sync + 'static,
     {
-        if self.shared.flights.is_flying(&key) || self.shared.cooling.is_cool(&key) {
+        if self.shared.flights.is_flying(key) || self.shared.cooling.is_cool(key) {
             return;
         }
         let Ok(handle) = Handle::try_current() else { return };
-        let name = self.name(&key);
+        let name = self.name(key);
         let version = if version.is_known() { version } else { self.namespace.versions.known() };
         let place = self.namespace.epochs.place(&name);
-        if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, &key, place, version)
+        if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, key, place, version)
         {
             self.namespace.counters.refreshes.one();
             let stale = entry.value.clone();
