@@ -119,3 +119,21 @@ async fn the_limit_is_that_of_the_first_call_until_redis_was_heard_of() {
     assert_eq!(soft.limit(), config.degrade_after);
     assert_eq!(soft.with_timeout(Duration::from_secs(7)).limit(), Duration::from_secs(7));
 }
+
+#[tokio::test]
+async fn what_is_run_locally_never_reaches_redis_and_runs_only_in_its_place() {
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).fallback(FallbackLru::default()).build().unwrap();
+    let mut soft = pool.degradable().unwrap();
+    let mut write = pipeline(true);
+    write.set("local", "abc");
+    assert!(soft.run_locally(&write, false).unwrap().is_none(), "Redis answers, as far as is known");
+    let answers = soft.run_locally(&write, true).unwrap().unwrap();
+    assert_eq!((answers.source, answers.pending), (Source::Fallback, true));
+    assert_eq!(answers.values, [Value::Okay]);
+    eventually_async(SOON, "what was journalled is removed", || async { !pool.journal_status().local }).await;
+    assert_eq!(server.observer().calls("set"), 0);
+    let embedded = Pool::embedded(FallbackLru::default());
+    let answers = embedded.degradable().unwrap().run_locally(&write, false).unwrap().unwrap();
+    assert_eq!((answers.source, answers.pending), (Source::Fallback, false));
+}

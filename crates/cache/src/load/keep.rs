@@ -50,7 +50,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     pub(super) async fn keep(&self, keeper: Keeper, loads: &[Loaded<'_, V>]) {
         match keeper {
             Keeper::Redis(conn, fences) => self.commit(conn, &fences, loads).await,
-            Keeper::Fallback { waited } => self.keep_locally(loads, waited).await,
+            Keeper::Fallback { waited } => self.keep_locally(loads, waited),
             Keeper::Nobody => {
                 loads.iter().for_each(|load| self.not_stored(load.name, "Redis gave it no fence"));
             }
@@ -82,7 +82,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 // Whether it was stored is not known; that it is not stored late, the fence sees to.
                 loads.iter().for_each(|load| self.not_stored(load.name, &error.to_string()));
                 if matches!(Keeper::without(&error), Keeper::Fallback { .. }) {
-                    self.keep_locally(loads, true).await;
+                    self.keep_locally(loads, true);
                 }
                 return;
             }
@@ -96,36 +96,28 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
     }
 
-    /// Should Redis be back just now, it gets a value of no version, which nobody takes for one.
-    async fn keep_locally(&self, loads: &[Loaded<'_, V>], waited: bool) {
+    /// What the fallback keeps has no version, as no server knows of it.
+    fn keep_locally(&self, loads: &[Loaded<'_, V>], waited: bool) {
         let namespace = &self.namespace;
-        let is_local = namespace.is_local().unwrap_or(false);
-        if !is_local && !waited {
-            return loads.iter().for_each(|load| self.not_stored(load.name, "Redis came back meanwhile"));
-        }
         for load in loads {
-            let encoded = match self.encode_load(load, Version::NONE) {
-                Ok(encoded) => encoded,
+            let mut pipeline = redis::pipe();
+            match self.encode_load(load, Version::NONE) {
+                Ok(Some(encoded)) => set(&mut pipeline, load.name, &encoded),
+                Ok(None) => {
+                    pipeline.cmd("DEL").arg(load.name).arg(Names::fence(load.name));
+                }
                 Err(error) => {
                     self.not_stored(load.name, &error.to_string());
                     continue;
                 }
-            };
-            // A bare value would be taken for what it is wherever it comes to lie.
-            let lost = self.is_raw() && !is_local;
-            if lost || !namespace.holds_locally(namespace.epochs.place(load.name), load.flight.since) {
-                self.not_stored(load.name, "it was written or removed meanwhile");
-                continue;
             }
-            let mut pipeline = redis::pipe();
-            match encoded {
-                Some(encoded) => set(&mut pipeline, load.name, &encoded),
-                None => {
-                    pipeline.cmd("DEL").arg(load.name).arg(Names::fence(load.name));
+            let place = namespace.epochs.place(load.name);
+            match namespace.keep_locally(&pipeline, (place, load.flight.since), waited) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.not_stored(load.name, "it was written or removed meanwhile, or Redis came back");
                 }
-            }
-            if let Err(error) = namespace.query_without_waiting(&pipeline).await {
-                self.not_stored(load.name, &error.to_string());
+                Err(error) => self.not_stored(load.name, &error.to_string()),
             }
         }
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use cenote_pool_core::redis::aio::ConnectionLike;
 use cenote_pool_core::redis::{self, Cmd, Pipeline, Value};
 use cenote_pool_core::{Answer, Answers, Conn, DegradableConn, Pool, Source};
+use parking_lot::Mutex;
 
 use crate::clock::ServerClock;
 use crate::error::Error;
@@ -39,6 +40,9 @@ pub(crate) struct Namespace {
     pub(crate) epochs: Epochs,
     /// Of what the fallback has: our own changes alone. What happens in Redis while it answers is none of its business.
     local: Epochs,
+    /// Invariant: a change is noted under this lock, and what a load brought is kept under it, after a look at the notes. So
+    /// it is kept before the change is made, which then removes it, or not at all.
+    keeping: Mutex<()>,
     pub(crate) versions: Versions,
     pub(crate) tracker: Tracker,
     pub(crate) clock: ServerClock,
@@ -54,6 +58,7 @@ impl Namespace {
         let epochs = Epochs::new(1 << 15);
         Self {
             local: epochs.alike(1 << 14),
+            keeping: Mutex::new(()),
             versions: Versions::new(epochs.place(&names.versions)),
             tracker: Tracker::new(&pool),
             clock: ServerClock::default(),
@@ -118,9 +123,20 @@ impl Namespace {
         Ok(answers?)
     }
 
-    /// Redis was waited for already.
-    pub(crate) async fn query_without_waiting(&self, pipeline: &Pipeline) -> Result<Answers, Error> {
-        Ok(self.conn()?.with_timeout(Duration::ZERO).query_pipeline(pipeline).await?)
+    /// Keeps in the fallback what a load that began at `since` brought for `place`, unless it was changed since. False if
+    /// it was, or if Redis answers; with `away` it was asked in vain just now.
+    pub(crate) fn keep_locally(
+        &self,
+        pipeline: &Pipeline,
+        (place, since): (Place, u64),
+        away: bool,
+    ) -> Result<bool, Error> {
+        let mut conn = self.conn()?;
+        let keeping = self.keeping.lock();
+        let kept = self.holds_locally(place, since) && conn.run_locally(pipeline, away)?.is_some();
+        drop(keeping);
+        self.conns.rest(conn);
+        Ok(kept)
     }
 
     /// The fallback answers, whether or not Redis would.
@@ -205,12 +221,14 @@ impl Namespace {
 
     /// We change this.
     pub(crate) fn touch(&self, place: Place) {
+        let _keeping = self.keeping.lock();
         self.epochs.touch(place);
         self.local.touch(place);
     }
 
     /// We change everything.
     pub(crate) fn clear(&self) {
+        let _keeping = self.keeping.lock();
         self.local.touch_all();
         self.touch_all();
     }

@@ -156,6 +156,23 @@ impl DegradableConn {
         Ok(Answers { values, source, pending })
     }
 
+    /// For cenote-cache: has the fallback run `pipeline`, and never Redis. `None` if Redis answers, as far as is known;
+    /// with `away` it was asked in vain just now.
+    #[doc(hidden)]
+    pub fn run_locally(&mut self, pipeline: &Pipeline, away: bool) -> Result<Option<Answers>, Error> {
+        let payload = Payload::Batch(pipeline);
+        let ran = if self.shared.embedded {
+            Some((self.conn.execute_locally(payload)?, false))
+        } else {
+            // Past its deadline a call does not ask Redis any more.
+            let deadline = if away { Instant::now() } else { Instant::now() + timer::LONGEST };
+            self.locally(&current_runtime()?, payload, None, deadline)?
+        };
+        let Some((replies, pending)) = ran else { return Ok(None) };
+        let values = answer::all(replies, pipeline).map_err(Error::answered)?;
+        Ok(Some(Answers { values, source: Source::Fallback, pending }))
+    }
+
     async fn run(&mut self, payload: Payload<'_>) -> Result<(Replies, Source, bool), Error> {
         if self.shared.embedded {
             return Ok((self.conn.execute_locally(payload)?, Source::Fallback, false));
