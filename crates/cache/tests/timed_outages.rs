@@ -140,11 +140,14 @@ async fn a_write_held_back_and_released_after_the_replay_brings_nothing_back() {
     let _ = stage.ours.keys.remove(&50).await.unwrap();
     reads_from_fallback(&stage.ours.keys, 50, None).await;
     stage.write_in_the_outage().await;
+    // No dial of ours waits behind it, to live on once it is released.
+    stage.proxy.refuse_after_accept(true);
     held.cut_clients();
     stage.is_away().await;
     stage.old_values_are_in_redis();
 
     stage.proxy.set_upstream(stage.server.addr());
+    stage.proxy.pass();
     stage.nobody_reads_old_values().await;
     assert_eq!(value(&stage.ours.keys, 50).await, None);
     held.release();
