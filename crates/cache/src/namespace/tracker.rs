@@ -91,7 +91,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        let mut subscribed = false;
+        let (mut subscribed, mut warned) = (false, false);
         loop {
             let Some(namespace) = self.namespace.upgrade() else { return };
             let Some(subscriber) = &mut self.subscriber else { return };
@@ -118,7 +118,18 @@ impl Task {
                         return;
                     }
                     Err(error) if error.is_closed() => return,
-                    Err(_) => tokio::time::sleep(BEAT).await,
+                    Err(error) => {
+                        if error.server_error().is_some() && !std::mem::replace(&mut warned, true) {
+                            tracing::warn!(
+                                target: "cenote",
+                                cache = namespace.names.title,
+                                %error,
+                                "L1 stays empty until Redis allows to be told of changes"
+                            );
+                        }
+                        drop(namespace);
+                        tokio::time::sleep(BEAT).await;
+                    }
                 }
                 continue;
             }
