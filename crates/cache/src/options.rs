@@ -15,6 +15,9 @@ pub enum OnDisconnect {
     ServeFor(Duration),
 }
 
+/// In ms: Redis refuses dates beyond what its own arithmetic holds.
+const LONGEST: u64 = 1 << 50;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     /// All in ms.
@@ -42,14 +45,12 @@ impl Options {
 
     /// How long Redis keeps a value that is fresh for so long; `None`: for ever.
     pub(crate) fn kept(&self, fresh: u64) -> Option<u64> {
-        // Redis refuses dates beyond what its own arithmetic holds.
-        const LONGEST: u64 = 1 << 50;
         let kept = fresh.saturating_add(self.stale).max(1);
         (kept < LONGEST).then_some(kept)
     }
 
     /// How long a fence stands: longer than any load.
     pub(crate) fn fence(&self) -> u64 {
-        crate::clock::millis(self.hard).saturating_add(1_000)
+        crate::clock::millis(self.hard).saturating_add(1_000).min(LONGEST)
     }
 }

@@ -93,7 +93,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
     /// Takes the fence. An `Err` is the end of the flight: somebody else has the value, or is about to.
     async fn keeper(&self) -> Result<Keeper, Outcome<V>> {
         let (namespace, options) = (&self.cache.namespace, &self.cache.options);
-        let give_up = Instant::now() + options.wait.unwrap_or_default();
+        let (began, patience) = (Instant::now(), options.wait.unwrap_or_default());
         let mut pause = FIRST_LOOK;
         let mut attempts = 0;
         loop {
@@ -140,7 +140,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
                 Holder::Ended => {}
                 // Another process is at it already.
                 _ if self.why == Why::Refresh => return Err(Outcome::Gone),
-                _ if Instant::now() < give_up => {
+                _ if began.elapsed() < patience => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_LOOK);
                     continue;
