@@ -115,15 +115,17 @@ impl<K: Key, V> Inner<K, V> {
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
+        // Keys may be nobody's business: what they are called is for the listener alone.
+        let cache = &self.namespace.names.title;
         match event {
-            Event::Corrupt { name, why } => {
-                tracing::warn!(target: "cenote", name, %why, "a value could not be read");
+            Event::Corrupt { why, .. } => {
+                tracing::warn!(target: "cenote", cache, %why, "a value could not be read");
             }
-            Event::NotStored { name, why } => {
-                tracing::debug!(target: "cenote", name, why, "a value was not stored");
+            Event::NotStored { why, .. } => {
+                tracing::debug!(target: "cenote", cache, why, "a value was not stored");
             }
-            Event::RefreshFailed { name, how } => {
-                tracing::warn!(target: "cenote", name, how, "a stale value could not be loaded anew");
+            Event::RefreshFailed { how, .. } => {
+                tracing::warn!(target: "cenote", cache, how, "a stale value could not be loaded anew");
             }
         }
         if let Some(listener) = &self.listener {
