@@ -104,6 +104,7 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     /// are under way and turn out to have it are not kept.
     ///
     /// While Redis is away, it stands for [`clear`](Self::clear) when Redis is back.
+    /// So does the removal of one tag more when 10,000 others were removed since the last `clear`: more are not remembered.
     ///
     /// # Errors
     ///
@@ -200,17 +201,23 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn remove_names(&self, names: Vec<Vec<u8>>) -> Result<Written, Error> {
         let namespace = &self.namespace;
         namespace.ready().await?;
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
+        names.iter().for_each(|name| namespace.touch(namespace.epochs.place(name)));
+        let mut plain = redis::cmd("DEL");
+        let mut told = redis::pipe();
+        told.atomic();
         for name in &names {
-            namespace.touch(namespace.epochs.place(name));
-            if !self.is_raw() {
-                // Redis tells nobody of the removal of nothing, but those who load the key are to hear of it.
-                pipeline.cmd("SET").arg(name).arg("");
-            }
-            pipeline.cmd("DEL").arg(name).arg(Names::fence(name));
+            // Redis tells nobody of the removal of nothing, but those who load the key are to hear of it.
+            told.cmd("SET").arg(name).arg("");
+            plain.arg(name).arg(Names::fence(name));
         }
-        let pending = self.send(&pipeline, &names).await?;
+        told.add_command(plain.clone());
+        let mut alone = redis::pipe();
+        alone.add_command(plain);
+        let pending = match self.send(if self.is_raw() { &alone } else { &told }, &names).await {
+            // A Redis that is full takes nothing and opens no transaction, and still removes.
+            Err(error) if error.server_error().is_some() => self.send(&alone, &names).await?,
+            sent => sent?,
+        };
         names.iter().for_each(|name| namespace.touch(namespace.epochs.place(name)));
         Ok(Written::of(pending))
     }
@@ -219,7 +226,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     async fn forget_version(&self) -> Result<Written, Error> {
         let names = &self.namespace.names;
         let mut pipeline = redis::pipe();
-        pipeline.atomic().cmd("DEL").arg(&names.versions).arg(&names.tags);
+        // One command, which needs no transaction: a Redis that is full opens none.
+        pipeline.cmd("DEL").arg(&names.versions).arg(&names.tags);
         Ok(Written::of(self.send(&pipeline, std::slice::from_ref(&names.versions)).await?))
     }
 
