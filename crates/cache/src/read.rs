@@ -282,6 +282,5 @@ async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, versi
 
 /// The fallback has it: only this process can have changed what it says.
 fn is_untouched(namespace: &Namespace, name: &[u8], header: &Fields, tags: &Tags<'_>) -> bool {
-    namespace.holds_locally(namespace.epochs.place(name), header.serial)
-        && tags.iter().all(|tag| namespace.holds_locally(namespace.tag_place(tag), header.serial))
+    namespace.is_true_locally(namespace.epochs.place(name), header.serial, tags.iter())
 }

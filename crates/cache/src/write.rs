@@ -12,7 +12,7 @@ use crate::envelope::{self, Fields};
 use crate::error::Error;
 use crate::key::CacheKey;
 use crate::lookup::Written;
-use crate::namespace::{Names, Version, versions};
+use crate::namespace::{Names, PUT, Version, versions};
 
 /// What is written beside the value itself.
 #[derive(Debug, Clone, Default)]
@@ -185,7 +185,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             let place = namespace.epochs.place(&name);
             namespace.touch(place);
             // What is read of it later is read after this touch.
-            let facts = Facts { tags, version, serial: namespace.epochs.now(), ..Facts::default() };
+            let serial = namespace.epochs.now() | PUT;
+            let facts = Facts { tags, version, serial, ..Facts::default() };
             set(&mut pipeline, &name, &self.encode(Some(value), &facts)?);
             pipeline.cmd("DEL").arg(Names::fence(&name));
             names.push(name);

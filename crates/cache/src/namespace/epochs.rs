@@ -14,6 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Numbers are the process's, so that what an embedded pool's store kept from an earlier cache stays comparable.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
+/// Beside the number of what was put, rather than loaded: the fallback keeps the order of puts and removals of one key
+/// by itself, so that no other key of the same place makes such a value untrue.
+pub(crate) const PUT: u64 = 1 << 63;
+
 /// Where a key's changes are noted: by its hash, of which as much is used as there are places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place(u32);
@@ -55,13 +59,22 @@ impl Epochs {
     }
 
     pub(crate) fn touch_all(&self) {
-        let number = NUMBERS.fetch_add(1, Ordering::SeqCst) + 1;
+        self.touch_all_at(NUMBERS.fetch_add(1, Ordering::SeqCst) + 1);
+    }
+
+    /// As if everything had been touched then.
+    pub(super) fn touch_all_at(&self, number: u64) {
         self.all.fetch_max(number, Ordering::SeqCst);
     }
 
     /// Nothing that was read at `since` has changed there.
     pub(crate) fn holds(&self, place: Place, since: u64) -> bool {
-        self.is_untouched(place, since) && self.all.load(Ordering::Acquire) <= since
+        self.is_untouched(place, since) && self.all_hold(since)
+    }
+
+    /// Not everything has changed at once.
+    pub(super) fn all_hold(&self, since: u64) -> bool {
+        self.all.load(Ordering::Acquire) <= since
     }
 
     /// The same, whatever happened to everything at once.

@@ -7,6 +7,7 @@ mod tracker;
 mod version;
 pub(crate) mod versions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::lookup::Tier;
 use crate::stats::Counters;
 
 use conns::Conns;
-pub(crate) use epochs::{Epochs, Place};
+pub(crate) use epochs::{Epochs, PUT, Place};
 pub(crate) use names::Names;
 use tracker::Tracker;
 pub(crate) use version::Version;
@@ -32,6 +33,10 @@ use versions::Versions;
 const ATTEMPTS: usize = 3;
 const BRIEF: Duration = Duration::from_millis(25);
 
+/// When everything or a tag of a namespace was last removed, by its prefix: what the fallback has outlives a namespace
+/// that everybody let go of, and is no truer for one that is made anew.
+static REMOVED: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) pool: Pool,
@@ -40,6 +45,8 @@ pub(crate) struct Namespace {
     pub(crate) epochs: Epochs,
     /// Of what the fallback has: our own changes alone. What happens in Redis while it answers is none of its business.
     local: Epochs,
+    /// And of its tags, apart: no key's change is one of a tag.
+    local_tags: Epochs,
     /// Invariant: a change is noted under this lock, and what a load brought is kept under it, after a look at the notes. So
     /// it is kept before the change is made, which then removes it, or not at all.
     keeping: Mutex<()>,
@@ -56,8 +63,11 @@ pub(crate) struct Namespace {
 impl Namespace {
     pub(crate) fn new(pool: Pool, names: Names, is_raw: bool, journal: Option<Arc<JournalFile>>) -> Self {
         let epochs = Epochs::new(1 << 15);
+        let local = epochs.alike(1 << 14);
+        local.touch_all_at(REMOVED.lock().get(&names.prefix).copied().unwrap_or_default());
         Self {
-            local: epochs.alike(1 << 14),
+            local,
+            local_tags: epochs.alike(1 << 10),
             keeping: Mutex::new(()),
             versions: Versions::new(epochs.place(&names.versions)),
             tracker: Tracker::new(&pool),
@@ -169,12 +179,18 @@ impl Namespace {
         // Which server it is may turn out with the first reply.
         for _ in 0..ATTEMPTS {
             let since = self.epochs.now();
+            // While the fallback answers, Redis may yet have a version that we removed: good enough to load under, but
+            // L1 must not go by it.
+            let may_learn = !self.is_local().unwrap_or(true);
             let run_id = self.pool.server_id();
             let make = versions::make(&self.names, run_id.as_deref());
             let Ok(mut conn) = self.strict() else { break };
             let Ok(reply) = conn.req_packed_command(&make).await else { break };
-            let version = self.note_version(&reply, since);
+            let version = versions::parse(&reply, self.pool.server_id().as_deref());
             if version.is_known() {
+                if may_learn {
+                    self.versions.learn(&self.epochs, version, since);
+                }
                 return version;
             }
         }
@@ -231,9 +247,26 @@ impl Namespace {
         let _keeping = self.keeping.lock();
         self.local.touch_all();
         self.touch_all();
+        self.note_removal();
     }
 
-    /// What the fallback was given at `since` is as we left it.
+    fn note_removal(&self) {
+        REMOVED.lock().insert(self.names.prefix.clone(), self.epochs.now());
+    }
+
+    /// What the fallback has of this key, of this number and with these tags, is as we left it.
+    pub(crate) fn is_true_locally<'a>(
+        &self,
+        place: Place,
+        serial: u64,
+        mut tags: impl Iterator<Item = &'a str>,
+    ) -> bool {
+        let since = serial & !PUT;
+        let own = if serial == since { self.local.holds(place, since) } else { self.local.all_hold(since) };
+        own && tags.all(|tag| self.local_tags.is_untouched(self.tag_place(tag), since))
+    }
+
+    /// Nobody here has changed this key since.
     pub(crate) fn holds_locally(&self, place: Place, since: u64) -> bool {
         self.local.holds(place, since)
     }
@@ -241,10 +274,9 @@ impl Namespace {
     /// A load that began at `since` is good enough for whoever asks now: nothing was written or removed meanwhile, as far
     /// as this process knows. That it missed something of everything is no reason to load everything twice.
     pub(crate) fn may_join(&self, place: Place, since: u64) -> bool {
-        let tags = self.tags_place();
         self.epochs.is_untouched(place, since)
             && self.local.holds(place, since)
-            && self.local.holds(tags, since)
+            && self.local_tags.is_untouched(self.tags_place(), since)
     }
 
     /// A key changed, as Redis tells.
@@ -269,8 +301,9 @@ impl Namespace {
 
     pub(crate) fn touch_tag(&self, tag: Place) {
         self.versions.forget(|| self.epochs.touch(self.versions.place()));
-        self.touch(tag);
-        self.touch(self.tags_place());
+        self.local_tags.touch(tag);
+        self.local_tags.touch(self.tags_place());
+        self.note_removal();
     }
 
     /// Sees to it that Redis tells of changes, for L1.
@@ -298,4 +331,31 @@ impl Namespace {
 /// Redis answered, and not the fallback.
 pub(crate) fn is_redis(source: Source) -> bool {
     source == Source::Redis
+}
+
+#[cfg(test)]
+mod tests {
+    use cenote_fallback_lru::FallbackLru;
+    use cenote_testkit::Server;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn while_the_fallback_answers_no_version_is_learned_that_was_perhaps_removed() {
+        let server = Server::start();
+        let pool = Pool::builder().url(server.url()).fallback(FallbackLru::default()).build().unwrap();
+        let namespace = Namespace::new(pool.clone(), Names::new("t", 1), false, None);
+        let version = namespace.version().await;
+        assert!(version.is_known() && namespace.versions.known() == version);
+        // Redis answers all the while, and will not remove what it is told to.
+        server.observer().get::<()>(&["ACL", "SETUSER", "default", "-del", "-unlink"]);
+        let removal = redis::cmd("DEL").arg(&namespace.names.versions).clone();
+        let mut conn = pool.degradable().unwrap().with_timeout(Duration::ZERO);
+        assert!(conn.query(&removal).await.unwrap().pending);
+        namespace.touch_all();
+        let begun = namespace.version().await;
+        assert!(namespace.is_local().unwrap());
+        assert_eq!(begun, version, "good enough to load under");
+        assert!(!namespace.versions.known().is_known(), "and not to answer by");
+    }
 }
