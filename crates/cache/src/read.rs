@@ -5,7 +5,6 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_pool_core::redis::aio::ConnectionLike;
 use cenote_pool_core::redis::{self, Value};
 use cenote_pool_core::{Source, State};
 
@@ -18,7 +17,7 @@ use crate::event::Event;
 use crate::key::CacheKey;
 use crate::l1::Known;
 use crate::lookup::{Found, Lookup, Tier};
-use crate::namespace::{Namespace, Version, is_redis, versions};
+use crate::namespace::{Namespace, Removals, Version, is_redis};
 use crate::options::OnDisconnect;
 
 /// A version that changes at each attempt is not waited for.
@@ -42,6 +41,15 @@ pub(crate) struct Seen<V> {
     pub(crate) entry: Option<Entry<V>>,
     pub(crate) tier: Tier,
     pub(crate) version: Version,
+}
+
+/// How bytes were read: from whom, under which version, since when, and what is known of tags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) source: Source,
+    pub(crate) version: Version,
+    pub(crate) since: u64,
+    pub(crate) removals: Option<&'a Removals>,
 }
 
 impl<V> Clone for Entry<V> {
@@ -167,7 +175,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             };
             let entry = match value {
                 Value::BulkString(bytes) => {
-                    self.judge(name, &bytes, answer.source, version, since, key).await
+                    let reading = Reading { source: answer.source, version, since, removals: None };
+                    self.judge(name, &bytes, reading, key).await
                 }
                 _ => None,
             };
@@ -181,9 +190,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         &self,
         name: &[u8],
         bytes: &[u8],
-        source: Source,
-        version: Version,
-        since: u64,
+        reading: Reading<'_>,
         key: &Q,
     ) -> Option<Entry<V>>
     where
@@ -191,6 +198,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         Q: ToOwned<Owned = K> + ?Sized,
     {
         let namespace = &self.namespace;
+        let Reading { source, version, since, removals } = reading;
         let tier = tier_of(source);
         if self.is_raw() {
             let value =
@@ -201,7 +209,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             envelope::decode(bytes).map_err(|why| self.corrupt(name, &why)).ok()?;
         let valid = match tier {
             Tier::Fallback => is_untouched(namespace, name, &header, &tags),
-            _ => is_valid(namespace, &header, &tags, version).await,
+            _ => is_valid(namespace, &header, &tags, version, removals).await,
         };
         if !valid {
             return None;
@@ -266,7 +274,13 @@ pub(crate) fn tier_of(source: Source) -> Tier {
 }
 
 /// Redis has it in this version: is it of this generation, and was none of its tags removed since its load began?
-async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, version: Version) -> bool {
+async fn is_valid(
+    namespace: &Namespace,
+    header: &Fields,
+    tags: &Tags<'_>,
+    version: Version,
+    removals: Option<&Removals>,
+) -> bool {
     let loaded = Version::from_bits(header.version);
     if !loaded.is_of(version) {
         return false;
@@ -275,9 +289,11 @@ async fn is_valid(namespace: &Namespace, header: &Fields, tags: &Tags<'_>, versi
     if tags.is_empty() || loaded == version {
         return true;
     }
-    let ask = versions::ask_tags(&namespace.names, tags.iter());
-    let Ok(mut conn) = namespace.strict() else { return false };
-    conn.req_packed_command(&ask).await.is_ok_and(|reply| versions::vouches(&reply, loaded))
+    if let Some(removals) = removals {
+        return removals.vouch_for(loaded, tags.iter());
+    }
+    let asked: Vec<&str> = tags.iter().collect();
+    namespace.removals(&asked).await.vouch_for(loaded, tags.iter())
 }
 
 /// The fallback has it: only this process can have changed what it says.

@@ -149,3 +149,27 @@ async fn what_a_key_is_called_is_told_to_the_listener_and_not_to_the_log() {
     assert!(text.contains("a value could not be read"));
     assert!(!text.contains("ada@example.org"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_tagged_keys_are_asked_for_at_once_their_tags_are_not_asked_for_one_by_one() {
+    let server = Server::start();
+    let observer = server.observer();
+    let cache = texts(&patient(server.url()), "t").build().unwrap();
+    for key in 0..100 {
+        let tags = [format!("odd-{}", key % 2), format!("own-{key}")];
+        let _ = cache.put_tagged(&key, &key.to_string(), &tags).await.unwrap();
+    }
+    for tag in ["odd-1", "own-4"] {
+        let _ = cache.remove_tag(tag).await.unwrap();
+    }
+    let keys: Vec<u64> = (0..100).collect();
+    observer.reset_stats();
+    let load = |missing: Vec<u64>| async move {
+        assert_eq!(missing.len(), 51);
+        Ok::<_, std::io::Error>(std::collections::HashMap::new())
+    };
+    let found = cache.get_or_load_many(&keys, load).await.unwrap();
+    assert!(found.len() == 49 && found.keys().all(|key| key % 2 == 0 && *key != 4));
+    // Once to look, and once behind the fences, where another may have been quicker.
+    assert_eq!((observer.calls("mget"), observer.calls("hmget")), (1, 2));
+}

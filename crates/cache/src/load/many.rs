@@ -16,10 +16,11 @@ use super::keep::{Keeper, Loaded};
 use super::limits::{End, within_limits};
 use super::{Boarded, Flights, Seen, current_runtime, settle};
 use crate::cache::{Cache, Inner, Key};
+use crate::envelope;
 use crate::error::{Error, LoadError};
 use crate::lookup::Tier;
-use crate::namespace::Version;
-use crate::read::{Entry, tier_of};
+use crate::namespace::{Removals, Version};
+use crate::read::{Entry, Reading, tier_of};
 
 impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     /// The values of `keys`, each once: those the cache has, and the rest from `loader`, which is given the keys that
@@ -146,12 +147,15 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         };
         values.resize(names.len(), Value::Nil);
         let tier = tier_of(answer.source);
+        let removals = match tier {
+            Tier::L2 => self.removals_among(values.iter(), version).await,
+            _ => None,
+        };
+        let reading = Reading { source: answer.source, version, since, removals: removals.as_ref() };
         let mut entries = Vec::with_capacity(names.len());
         for ((key, name), value) in keys.iter().zip(&names).zip(values) {
             let entry = match value {
-                Value::BulkString(bytes) => {
-                    self.judge(name, &bytes, answer.source, version, since, *key).await
-                }
+                Value::BulkString(bytes) => self.judge(name, &bytes, reading, *key).await,
                 _ => None,
             };
             let seen = Seen { entry, tier, version };
@@ -159,6 +163,31 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             entries.push(seen.entry);
         }
         Ok((entries, tier, self.version_of(tier, version).await))
+    }
+
+    /// Asks once for all tags of those that were loaded before the last removal of a tag.
+    async fn removals_among<'a>(
+        &self,
+        values: impl Iterator<Item = &'a Value>,
+        version: Version,
+    ) -> Option<Removals> {
+        if version.removals() == 0 || self.is_raw() {
+            return None;
+        }
+        let mut tags = std::collections::BTreeSet::new();
+        for value in values {
+            let Value::BulkString(bytes) = value else { continue };
+            let Ok((header, _)) = envelope::decode(bytes) else { continue };
+            let loaded = Version::from_bits(header.fields.version);
+            if loaded.is_of(version) && loaded != version {
+                tags.extend(header.tags.iter());
+            }
+        }
+        if tags.is_empty() {
+            return None;
+        }
+        let tags: Vec<&str> = tags.into_iter().collect();
+        Some(self.namespace.removals(&tags).await)
     }
 
     async fn load_many<F, Fut, E>(self: Arc<Self>, tickets: Vec<Ticket<K, V>>, tier: Tier, loader: F)
@@ -230,14 +259,18 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             true => Version::NONE,
             false => namespace.version().await,
         };
+        for ticket in tickets.iter().filter(|ticket| !ticket.flight.version().is_known()) {
+            // Redis was too slow for the caller, and is there all the same.
+            ticket.flight.learn_version(version);
+        }
+        // What one call found missing it saw under one version.
+        let seen = tickets.first().map(|ticket| ticket.flight.version()).unwrap_or_default();
+        let removals = self.removals_among(taken.iter().map(|taken| &taken.value), seen).await;
         let mut fences = Vec::new();
         for ((ticket, taken), name) in tickets.into_iter().zip(taken).zip(&names) {
             namespace.clock.learn(&taken.time);
-            if !ticket.flight.version().is_known() {
-                // Redis was too slow for the caller, and is there all the same.
-                ticket.flight.learn_version(version);
-            }
-            if let Some(entry) = self.judge_load(name, taken.value, Source::Redis, &ticket).await {
+            let found = self.judge_load(name, taken.value, Source::Redis, &ticket, removals.as_ref()).await;
+            if let Some(entry) = found {
                 if let Some(fence) = &taken.fence {
                     fence::release(&mut conn, name, fence).await;
                 }

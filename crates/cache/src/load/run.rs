@@ -14,8 +14,8 @@ use super::keep::{Keeper, Loaded};
 use super::limits::{End, within_limits};
 use crate::cache::{Inner, Key};
 use crate::lookup::Tier;
-use crate::namespace::Version;
-use crate::read::Entry;
+use crate::namespace::{Removals, Version};
+use crate::read::{Entry, Reading};
 
 /// Pauses between looks at whether another process is done.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -178,7 +178,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
 
     /// What somebody else stored since this flight's caller found nothing.
     async fn found(&self, value: Value) -> Option<Entry<V>> {
-        self.cache.judge_load(&self.name, value, Source::Redis, &self.ticket).await
+        self.cache.judge_load(&self.name, value, Source::Redis, &self.ticket, None).await
     }
 }
 
@@ -186,7 +186,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     /// What another flight left in the fallback since this one's caller found nothing there.
     pub(super) async fn kept_locally(&self, name: &[u8], ticket: &Ticket<K, V>) -> Option<Entry<V>> {
         let answer = self.namespace.query(redis::cmd("GET").arg(name)).await.ok()?;
-        self.judge_load(name, answer.value, answer.source, ticket).await
+        self.judge_load(name, answer.value, answer.source, ticket, None).await
     }
 
     /// A value that makes a load unnecessary.
@@ -196,10 +196,12 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         value: Value,
         source: Source,
         ticket: &Ticket<K, V>,
+        removals: Option<&Removals>,
     ) -> Option<Entry<V>> {
         let Value::BulkString(bytes) = value else { return None };
         let flight = &ticket.flight;
-        let entry = self.judge(name, &bytes, source, flight.version(), flight.since, ticket.key()).await?;
+        let reading = Reading { source, version: flight.version(), since: flight.since, removals };
+        let entry = self.judge(name, &bytes, reading, ticket.key()).await?;
         (entry.left > 0).then_some(entry)
     }
 }

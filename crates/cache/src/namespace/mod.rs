@@ -27,6 +27,7 @@ pub(crate) use epochs::{Epochs, PUT, Place};
 pub(crate) use names::Names;
 use tracker::Tracker;
 pub(crate) use version::Version;
+pub(crate) use versions::Removals;
 use versions::Versions;
 
 /// A server that is another one at each attempt gets no value.
@@ -183,10 +184,10 @@ impl Namespace {
             // L1 must not go by it.
             let may_learn = !self.is_local().unwrap_or(true);
             let run_id = self.pool.server_id();
-            let make = versions::make(&self.names, run_id.as_deref());
+            let make = versions::make(&self.names, run_id.as_deref(), &self.versions.left());
             let Ok(mut conn) = self.strict() else { break };
             let Ok(reply) = conn.req_packed_command(&make).await else { break };
-            let version = versions::parse(&reply, self.pool.server_id().as_deref());
+            let version = self.accept_version(&reply);
             if version.is_known() {
                 if may_learn {
                     self.versions.learn(&self.epochs, version, since);
@@ -197,9 +198,22 @@ impl Namespace {
         Version::NONE
     }
 
+    fn accept_version(&self, reply: &Value) -> Version {
+        // First it is noted which server this is: a generation must not be taken for the former one's.
+        self.check_server();
+        self.versions.accept(versions::parse(reply, self.pool.server_id().as_deref()))
+    }
+
+    /// When these tags were removed; without an answer nothing is vouched for.
+    pub(crate) async fn removals(&self, tags: &[&str]) -> Removals {
+        let Ok(mut conn) = self.strict() else { return Removals::default() };
+        let reply = conn.req_packed_command(&Removals::ask(&self.names, tags)).await;
+        reply.map(|reply| Removals::read(&reply, tags)).unwrap_or_default()
+    }
+
     /// What Redis said of the version to whoever asked at `since`.
     pub(crate) fn note_version(&self, reply: &Value, since: u64) -> Version {
-        let version = versions::parse(reply, self.pool.server_id().as_deref());
+        let version = self.accept_version(reply);
         if version.is_known() {
             self.versions.learn(&self.epochs, version, since);
         }
@@ -345,13 +359,14 @@ mod tests {
         let server = Server::start();
         let pool = Pool::builder().url(server.url()).fallback(FallbackLru::default()).build().unwrap();
         let namespace = Namespace::new(pool.clone(), Names::new("t", 1), false, None);
+        // The first reply tells which server this is, and is not learned from.
+        let _ = namespace.version().await;
         let version = namespace.version().await;
         assert!(version.is_known() && namespace.versions.known() == version);
         // Redis answers all the while, and will not remove what it is told to.
         server.observer().get::<()>(&["ACL", "SETUSER", "default", "-del", "-unlink"]);
-        let removal = redis::cmd("DEL").arg(&namespace.names.versions).clone();
-        let mut conn = pool.degradable().unwrap().with_timeout(Duration::ZERO);
-        assert!(conn.query(&removal).await.unwrap().pending);
+        let removal = redis::pipe().cmd("DEL").arg(&namespace.names.versions).clone();
+        assert!(pool.degradable().unwrap().run_locally(&removal, true).unwrap().unwrap().pending);
         namespace.touch_all();
         let begun = namespace.version().await;
         assert!(namespace.is_local().unwrap());

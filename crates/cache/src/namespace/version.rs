@@ -34,6 +34,10 @@ impl Version {
         self.is_known() && (self.0 ^ now.0) >> 24 == 0
     }
 
+    pub(crate) fn generation(self) -> u64 {
+        self.0 >> 24
+    }
+
     pub(crate) fn removals(self) -> u64 {
         self.0 & 0xff_ffff
     }

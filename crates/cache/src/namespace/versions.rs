@@ -12,6 +12,7 @@
 //! which what was removed since is still there. A hash that is gone can vouch for nothing older than the present count, nor
 //! can the one that is begun in its place.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cenote_pool_core::redis::{self, Cmd, FromRedisValue, Value};
@@ -21,18 +22,22 @@ use super::names::Names;
 use super::version::MOST_REMOVALS;
 use super::{Epochs, Place, Version};
 
+/// Servers that came and went and may return.
+const MOST_LEFT: usize = 16;
 /// Removed tags that are remembered. With more of them a new generation is cheaper.
 const MOST_TAGS: usize = 10_000;
 
 /// Makes a generation unless there is one of this server's; returns what there is. Which server this is, it knows best:
-/// its caller may not have heard from it yet, and must not replace what all others have.
+/// its caller may not have heard from it yet, and must not replace what all others have. A generation that the caller has
+/// left for another server is replaced, too: what happened there is unknown here.
 const MAKE: &str = r"
 local v = redis.call('GET', KEYS[1])
-local made_on = v and string.match(v, '^%x+%-%d+%-(.*)$')
-if made_on == ARGV[2] then return v end
+local g, made_on = string.match(v or '', '^(%x+)%-%d+%-(.*)$')
+for i = 3, #ARGV do if g == ARGV[i] then made_on = nil end end
+if made_on and made_on == ARGV[2] then return v end
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ARGV[2]
-if made_on == run then return v end
+if made_on and made_on == run then return v end
 v = ARGV[1] .. '-0-' .. run
 redis.call('SET', KEYS[1], v)
 return v
@@ -65,6 +70,9 @@ pub(crate) struct Versions {
     known: AtomicU64,
     /// The pool's count of servers at which it was last looked.
     server: AtomicU64,
+    /// The generation that Redis last had, and those that were left when another server took its place.
+    present: AtomicU64,
+    left: Mutex<VecDeque<u64>>,
     /// Invariant: `known` is set under this lock, and only if the version was not touched since it was asked for; and it
     /// is forgotten under it, together with the touch. So it never outlives what it was read from.
     lock: Mutex<()>,
@@ -72,7 +80,14 @@ pub(crate) struct Versions {
 
 impl Versions {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, known: AtomicU64::new(0), server: AtomicU64::new(0), lock: Mutex::new(()) }
+        Self {
+            place,
+            known: AtomicU64::new(0),
+            server: AtomicU64::new(0),
+            present: AtomicU64::new(0),
+            left: Mutex::default(),
+            lock: Mutex::new(()),
+        }
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -105,9 +120,38 @@ impl Versions {
         self.server.load(Ordering::Acquire) < now
     }
 
-    /// Everything from before this server is forgotten.
+    /// Everything from before this server is forgotten, and its generation left for good: should the former server
+    /// return, it does not know what was removed on this one.
     pub(super) fn note_server(&self, now: u64) {
+        let present = self.present.swap(0, Ordering::AcqRel);
+        if present != 0 {
+            let mut left = self.left.lock();
+            if left.len() == MOST_LEFT {
+                left.pop_front();
+            }
+            left.push_back(present);
+        }
         self.server.fetch_max(now, Ordering::AcqRel);
+    }
+
+    /// What a reply says, if it is no generation that was left.
+    pub(super) fn accept(&self, version: Version) -> Version {
+        if !version.is_known() {
+            return version;
+        }
+        let generation = version.generation();
+        if self.present.load(Ordering::Acquire) == generation {
+            return version;
+        }
+        if self.left.lock().contains(&generation) {
+            return Version::NONE;
+        }
+        self.present.store(generation, Ordering::Release);
+        version
+    }
+
+    pub(super) fn left(&self) -> Vec<u64> {
+        self.left.lock().iter().copied().collect()
     }
 }
 
@@ -126,10 +170,13 @@ pub(crate) fn parse(reply: &Value, run_id: Option<&str>) -> Version {
 }
 
 /// Makes a generation, if there is none of this server's; the reply is for [`parse`].
-pub(crate) fn make(names: &Names, run_id: Option<&str>) -> Cmd {
+pub(crate) fn make(names: &Names, run_id: Option<&str>, left: &[u64]) -> Cmd {
     let mut cmd = redis::cmd("EVAL");
     cmd.arg(MAKE).arg(1).arg(&names.versions);
     cmd.arg(format!("{:x}", Version::random_generation())).arg(run_id.unwrap_or_default());
+    for generation in left {
+        cmd.arg(format!("{generation:x}"));
+    }
     cmd
 }
 
@@ -140,30 +187,42 @@ pub(crate) fn remove_tag(names: &Names, tag: &str) -> Cmd {
     cmd
 }
 
-/// Asks when these tags were removed.
-pub(crate) fn ask_tags<'a>(names: &Names, tags: impl Iterator<Item = &'a str>) -> Cmd {
-    let mut cmd = redis::cmd("HMGET");
-    cmd.arg(&names.tags).arg("");
-    for tag in tags {
-        cmd.arg(tag);
-    }
-    cmd
+/// When tags were removed, as far as it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Removals {
+    /// From which version on that is complete.
+    began: Option<Version>,
+    counts: HashMap<String, u64>,
 }
 
-/// Whether the reply to [`ask_tags`] says that none of them was removed since `loaded`.
-pub(crate) fn vouches(reply: &Value, loaded: Version) -> bool {
-    let Ok(fields) = Vec::<Option<String>>::from_redis_value_ref(reply) else { return false };
-    let mut fields = fields.into_iter();
-    let began = fields.next().flatten().and_then(|text| {
-        let (generation, removals) = text.split_once('-')?;
-        Some(Version::new(u64::from_str_radix(generation, 16).ok()?, removals.parse().ok()?))
-    });
-    let covers = began.is_some_and(|began| loaded.is_of(began) && began.removals() <= loaded.removals());
-    let before = |count: Option<String>| match count {
-        None => true,
-        Some(count) => count.parse::<u64>().is_ok_and(|count| count <= loaded.removals()),
-    };
-    covers && fields.all(before)
+impl Removals {
+    /// Asks when these tags were removed.
+    pub(crate) fn ask(names: &Names, tags: &[&str]) -> Cmd {
+        let mut cmd = redis::cmd("HMGET");
+        cmd.arg(&names.tags).arg("").arg(tags);
+        cmd
+    }
+
+    /// The reply to [`ask`](Self::ask).
+    pub(crate) fn read(reply: &Value, tags: &[&str]) -> Self {
+        let fields = Vec::<Option<String>>::from_redis_value_ref(reply).unwrap_or_default();
+        let mut fields = fields.into_iter();
+        let began = fields.next().flatten().and_then(|text| {
+            let (generation, removals) = text.split_once('-')?;
+            Some(Version::new(u64::from_str_radix(generation, 16).ok()?, removals.parse().ok()?))
+        });
+        // A count that cannot be read is a removal that cannot be ruled out.
+        let count = |text: Option<String>| text.map_or(0, |text| text.parse().unwrap_or(u64::MAX));
+        let counts = tags.iter().zip(fields).map(|(tag, text)| ((*tag).to_owned(), count(text))).collect();
+        Self { began, counts }
+    }
+
+    /// None of these tags was removed since `loaded`.
+    pub(crate) fn vouch_for<'a>(&self, loaded: Version, mut tags: impl Iterator<Item = &'a str>) -> bool {
+        let covers =
+            self.began.is_some_and(|began| loaded.is_of(began) && began.removals() <= loaded.removals());
+        covers && tags.all(|tag| self.counts.get(tag).is_some_and(|count| *count <= loaded.removals()))
+    }
 }
 
 #[cfg(test)]
@@ -198,15 +257,35 @@ mod tests {
         let reply = |fields: &[Option<&str>]| {
             Value::Array(fields.iter().map(|field| field.map_or(Value::Nil, text)).collect())
         };
-        assert!(vouches(&reply(&[Some("ff-0"), None, Some("7")]), loaded));
-        assert!(vouches(&reply(&[Some("ff-7"), None]), loaded));
-        assert!(!vouches(&reply(&[Some("ff-8"), None]), loaded));
-        assert!(!vouches(&reply(&[Some("ff-0"), None, Some("8")]), loaded));
-        assert!(!vouches(&reply(&[Some("fe-0"), None, Some("7")]), loaded));
-        assert!(!vouches(&reply(&[Some("ff"), None]), loaded));
-        assert!(!vouches(&reply(&[None, None]), loaded));
-        assert!(!vouches(&reply(&[Some("ff-0"), Some("x")]), loaded));
-        assert!(!vouches(&Value::Nil, loaded));
+        let vouches = |fields: &[Option<&str>]| {
+            let tags = &["a", "b"][..fields.len().saturating_sub(1).min(2)];
+            Removals::read(&reply(fields), tags).vouch_for(loaded, tags.iter().copied())
+        };
+        assert!(vouches(&[Some("ff-0"), None, Some("7")]));
+        assert!(vouches(&[Some("ff-7"), None]));
+        assert!(!vouches(&[Some("ff-8"), None]));
+        assert!(!vouches(&[Some("ff-0"), None, Some("8")]));
+        assert!(!vouches(&[Some("fe-0"), None, Some("7")]));
+        assert!(!vouches(&[Some("ff"), None]));
+        assert!(!vouches(&[None, None]));
+        assert!(!vouches(&[Some("ff-0"), Some("x")]));
+        assert!(!Removals::read(&Value::Nil, &["a"]).vouch_for(loaded, ["a"].into_iter()));
+        let others = Removals::read(&reply(&[Some("ff-0"), None]), &["a"]);
+        assert!(!others.vouch_for(loaded, ["b"].into_iter()), "it was not asked for");
+    }
+
+    #[test]
+    fn a_generation_that_was_left_for_another_server_is_not_believed_when_that_is_back() {
+        let versions = Versions::new(Epochs::new(64).place(b"v"));
+        let (first, second) = (Version::new(1, 5), Version::new(2, 0));
+        versions.note_server(1);
+        assert_eq!(versions.accept(first), first);
+        versions.note_server(2);
+        assert_eq!(versions.accept(second), second);
+        assert_eq!(versions.accept(first), Version::NONE);
+        versions.note_server(3);
+        assert_eq!(versions.accept(second), Version::NONE);
+        assert_eq!(versions.left(), [1, 2]);
     }
 
     #[test]
