@@ -149,7 +149,12 @@ fn parse(bytes: &[u8]) -> io::Result<(Vec<Vec<u8>>, usize)> {
 }
 
 fn append(path: &Path, length: &mut u64, record: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    // Keys may name people.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
     let before = file.metadata()?.len();
     let magic = if before == 0 { MAGIC } else { b"" };
     if let Err(error) = file.write_all(&[magic, record].concat()) {

@@ -7,8 +7,9 @@
 //! user:3:{:v}:t      which tags were removed
 //! ```
 //!
-//! The text of a key has no `:` and no brace, so nothing here can be taken for anything else, and no namespace is the
-//! beginning of another. What one script needs lies in one slot of a cluster.
+//! The text of a key has no `:` and no brace, so nothing here can be taken for anything else. A namespace that begins as
+//! another does (`user:3` beside schema 3 of `user`) is told of more changes than its own, and never of fewer. What one
+//! script needs lies in one slot of a cluster.
 
 const FENCE: &[u8] = b":fill";
 
