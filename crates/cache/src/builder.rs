@@ -118,7 +118,7 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
 
     /// Keeps values in this process, too: so many at most, and so many bytes of them as they are encoded (with 160
     /// bytes for each on top). Needs a Redis that tells of changes (RESP3); where it does not, L1 stays empty.
-    /// Default: none.
+    /// Default: none. A living cache on this pool, of the same namespace, schema and types, decides instead.
     pub fn l1(mut self, entries: usize, bytes: usize) -> Self {
         self.l1 = Some((entries, bytes));
         self
@@ -168,6 +168,8 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
     /// process dies before Redis is back: at its next start, before the first answer. A path for this process alone.
     ///
     /// It survives the process, not the machine: nothing is forced onto the disk. Caches on one pool may share it.
+    /// A living cache on this pool, of the same namespace and schema, decides instead. The file is read at the first
+    /// use, and first written when something is pending: a wrong path shows then, not in [`build`](Self::build).
     pub fn journal_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
         self

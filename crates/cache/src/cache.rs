@@ -21,7 +21,8 @@ use crate::options::Options;
 use crate::stats::Stats;
 
 /// A typed cache over the pool: see the [crate's documentation](crate). Cheap to clone; all clones are the same cache,
-/// and so are caches of one namespace and schema with the same types on one pool, but for their settings.
+/// and so are caches of one namespace and schema with the same types on one pool, but for their settings. The
+/// first of them that lives decides about L1 and the journal file.
 pub struct Cache<K: Hash + Eq, V> {
     pub(crate) inner: Arc<Inner<K, V>>,
 }

@@ -28,11 +28,12 @@ pub struct Stats {
     pub coalesced: u64,
     /// Loads begun behind a value that is stale or about to be.
     pub refreshes: u64,
-    /// Loads whose result was not stored, because the key was written or removed meanwhile, or Redis would not.
+    /// Loads whose result was not stored, because the key was written or removed meanwhile, it could not be encoded,
+    /// a tag was wrong, or Redis would not.
     pub not_stored: u64,
     /// Values that could not be read.
     pub corrupt: u64,
-    /// Keys that Redis told to have changed.
+    /// Keys that Redis told to have changed; what this process changes, and the fences of loads, count too.
     pub invalidations: u64,
     /// Writes and removals that Redis was yet to be told of when the call returned.
     pub pending: u64,

@@ -27,6 +27,9 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     /// are missing and that nobody else is loading. A key that is not in what it returns has no value. Redis is asked
     /// once for all of them.
     ///
+    /// The loader has no [`Cx`](crate::Cx): what it loads has the cache's ttl and no tags, so
+    /// [`remove_tag`](Self::remove_tag) does not reach it.
+    ///
     /// Stale values are served; they are loaded along with what is missing, or behind the call.
     ///
     /// # Errors
