@@ -24,7 +24,7 @@ use crate::session::Findings;
 
 const L2: &str = "\
 cache-l2: 20,000 values of 100 B at random; `cenote` has an L1 for 200 of them and is told of changes, `cenote pool GET`
-fetches bare values of the same size.";
+fetches bare values of the same size, which expire as the others do.";
 
 const FILL: &str = "\
 cache-fill: each call asks for another key that nobody has. cenote's goes to Redis three times: to look, for its fence,

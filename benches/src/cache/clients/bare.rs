@@ -16,8 +16,12 @@ impl Bare {
         pool.start().await?;
         let (mut conn, value) = (pool.conn(), value());
         for keys in bare_keys().chunks(1000) {
-            let pairs: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
-            let () = conn.mset(&pairs).await?;
+            let mut pipeline = redis::pipe();
+            for key in keys {
+                // Expiring, as a cache's values are: Redis looks twice for those.
+                pipeline.set_ex(key, &value, 3600).ignore();
+            }
+            let () = pipeline.query_async(&mut conn).await?;
         }
         Ok(Self(pool.conn()))
     }
