@@ -21,6 +21,13 @@ use crate::load::{Cooling, Flights};
 use crate::namespace::{Names, Namespace};
 use crate::options::{OnDisconnect, Options};
 
+const NO_FALLBACK: &str = "the pool has no fallback, which has the cache's values while Redis is away: add \
+                           .fallback(FallbackLru::default()) to the pool's builder (feature fallback-lru)";
+const OTHER_JOURNAL: &str = "another cache of this namespace and schema lives on this pool, with another journal_file or \
+                             with none: give it to both";
+const OTHER_L1: &str = "another cache of this namespace, schema and types lives on this pool, with another l1 or with \
+                        none: give the same to both, or leave it out here";
+
 /// Collects settings; [`build`](Self::build) checks them all. Times are exact to a millisecond.
 #[must_use = "nothing is made before `build`"]
 pub struct CacheBuilder<K, V> {
@@ -118,7 +125,8 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
 
     /// Keeps values in this process, too: so many at most, and so many bytes of them as they are encoded (with 160
     /// bytes for each on top). Needs a Redis that tells of changes (RESP3); where it does not, L1 stays empty.
-    /// Default: none. A living cache on this pool, of the same namespace, schema and types, decides instead.
+    /// Default: none. It belongs to
+    /// all caches of the same namespace, schema and types on this pool: `build` refuses another size than it has.
     pub fn l1(mut self, entries: usize, bytes: usize) -> Self {
         self.l1 = Some((entries, bytes));
         self
@@ -168,7 +176,7 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
     /// process dies before Redis is back: at its next start, before the first answer. A path for this process alone.
     ///
     /// It survives the process, not the machine: nothing is forced onto the disk. Caches on one pool may share it.
-    /// A living cache on this pool, of the same namespace and schema, decides instead. The file is read at the first
+    /// It belongs to all caches of the same namespace and schema on this pool: `build` refuses another. The file is read at the first
     /// use, and first written when something is pending: a wrong path shows then, not in [`build`](Self::build).
     pub fn journal_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.journal = Some(path.into());
@@ -192,21 +200,29 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
             return Err(Error::config(format!("cache {:?}: {}", self.namespace, problems.join("; "))));
         }
         let Self { pool, schema, codec, layout, l1, journal, listener, options, namespace: title } = self;
-        // Names the fallback that is missing.
-        pool.degradable()?;
+        let wrong = |why: &str| Error::config(format!("cache {title:?}: {why}"));
+        if pool.degradable().is_err_and(|error| error.is_config()) {
+            return Err(wrong(NO_FALLBACK));
+        }
         let journal =
             journal.map(|path| pool.companion(&path.to_string_lossy(), || JournalFile::new(path.clone())));
         let is_raw = matches!(layout, Layout::Raw(_));
         let whole = format!("{title}:{schema}:{}", if is_raw { "raw" } else { "" });
-        // Those who made it first decide about the journal file and the size of L1.
-        let made = || Namespace::new(pool.clone(), Names::new(&title, schema), is_raw, journal);
+        let made = || Namespace::new(pool.clone(), Names::new(&title, schema), is_raw, journal.clone());
         let namespace = pool.companion(&whole, made);
+        if journal.is_some_and(|journal| !namespace.has_journal(&journal)) {
+            return Err(wrong(OTHER_JOURNAL));
+        }
         let entries = l1.and_then(|(entries, bytes)| Some((NonZeroUsize::new(entries)?, bytes)));
         let shared = pool.companion(&whole, || Shared {
             l1: entries.map(|(entries, bytes)| L1::<K, V>::new(entries, bytes)),
+            l1_room: l1,
             flights: Flights::default(),
             cooling: Cooling::default(),
         });
+        if l1.is_some() && l1 != shared.l1_room {
+            return Err(wrong(OTHER_L1));
+        }
         Ok(Cache { inner: Arc::new(Inner { namespace, shared, layout, codec, options, listener }) })
     }
 
@@ -230,7 +246,7 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
         wrong(options.early.is_some_and(beta), "early_refresh must be more than 0: 1 is the usual value");
         wrong(
             self.l1.is_some_and(|(entries, bytes)| entries == 0 || bytes == 0),
-            "l1 needs room for something",
+            "l1 needs room for at least one entry and one byte",
         );
         if matches!(self.layout, Layout::Raw(_)) {
             for (is_set, name) in [

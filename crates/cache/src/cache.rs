@@ -21,8 +21,8 @@ use crate::options::Options;
 use crate::stats::Stats;
 
 /// A typed cache over the pool: see the [crate's documentation](crate). Cheap to clone; all clones are the same cache,
-/// and so are caches of one namespace and schema with the same types on one pool, but for their settings. The
-/// first of them that lives decides about L1 and the journal file.
+/// and so are caches of one namespace and schema with the same types on one pool, but for their settings. They
+/// share L1 and the journal file.
 pub struct Cache<K: Hash + Eq, V> {
     pub(crate) inner: Arc<Inner<K, V>>,
 }
@@ -39,6 +39,8 @@ pub(crate) struct Inner<K: Hash + Eq, V> {
 /// What caches of one namespace have in common beside their [`Namespace`].
 pub(crate) struct Shared<K: Hash + Eq, V> {
     pub(crate) l1: Option<L1<K, V>>,
+    /// Entries and bytes, as they were asked for.
+    pub(crate) l1_room: Option<(usize, usize)>,
     pub(crate) flights: Flights<K, V>,
     pub(crate) cooling: Cooling<K>,
 }

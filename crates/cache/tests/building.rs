@@ -160,3 +160,18 @@ fn outside_a_runtime_every_call_is_an_error_that_says_what_to_do_and_no_panic() 
         }
     }
 }
+
+#[test]
+fn what_a_living_cache_of_the_namespace_does_not_have_is_refused_and_not_ignored() {
+    let pool = Pool::embedded(cenote_fallback_lru::FallbackLru::default());
+    let begin = || Cache::<u64, String>::builder(&pool, "users");
+    let first = begin().build().unwrap();
+    assert!(begin().l1(10, 1000).build().unwrap_err().to_string().contains("another l1 or with none"));
+    let error = begin().journal_file("users.journal").build().unwrap_err();
+    assert!(error.is_config() && error.to_string().contains("another journal_file or with none"), "{error}");
+    drop(first);
+    let second = begin().l1(10, 1000).journal_file("users.journal").build().unwrap();
+    assert!(begin().build().is_ok() && begin().l1(10, 1000).journal_file("users.journal").build().is_ok());
+    assert!(begin().l1(11, 1000).build().is_err());
+    drop(second);
+}

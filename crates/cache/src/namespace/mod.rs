@@ -83,6 +83,10 @@ impl Namespace {
         }
     }
 
+    pub(crate) fn has_journal(&self, journal: &Arc<JournalFile>) -> bool {
+        self.journal.as_ref().is_some_and(|ours| Arc::ptr_eq(ours, journal))
+    }
+
     fn conn(&self) -> Result<DegradableConn, Error> {
         match self.conns.take() {
             Some(conn) => Ok(conn),
