@@ -182,10 +182,7 @@ impl<'a> Driver<'a> {
 
     fn next(&mut self, cx: &mut TaskContext<'_>) -> Next {
         let mut state = self.lane.state().lock();
-        // From here on the driver writes, or rests: what callers append is for it to take.
-        state.gathering = false;
         if !state.machine.has_output() {
-            self.gathered = false;
             return Next::Rest;
         }
         if matches!(state.machine.phase(), Phase::Ended(_)) {
@@ -194,7 +191,6 @@ impl<'a> Driver<'a> {
         let alone = state.pace.is_single() && state.machine.in_flight() == 1;
         if !alone && !self.gathered {
             self.gathered = true;
-            state.gathering = true;
             cx.waker().wake_by_ref();
             return Next::Yield;
         }

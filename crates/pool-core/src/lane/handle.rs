@@ -53,8 +53,6 @@ pub(super) struct State {
     pub(super) pace: Pace,
     /// The driver sleeps because the socket takes no more for now.
     pub(super) stuck: bool,
-    /// The driver lets others append: it has nothing half written, and is scheduled to write what there is.
-    pub(super) gathering: bool,
     /// There while the connection is.
     pub(super) shortcut: Option<Shortcut>,
 }
@@ -69,7 +67,6 @@ impl Lane {
             checked_out: usage == Use::Exclusive,
             pace: Pace::default(),
             stuck: false,
-            gathering: false,
             shortcut: None,
         };
         Arc::new(Self {
@@ -162,9 +159,7 @@ impl Lane {
     ) -> Result<(), Error> {
         let mut state = self.state.lock();
         state.machine.submit(payload, slot, deadline, now)?;
-        if state.gathering {
-            state.write_part(now);
-        } else if !state.write_through(deadline, now) {
+        if !state.write_through(deadline, now) {
             wake(state);
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `slot` is one caller's place, `machine` the bookkeeping without I/O, `backlog` who waits for room, `task` the lane's
 //! one task, `driver` what that does with the socket and the timer, `shortcut` what a caller who is alone does instead,
-//! `part` how a large batch goes out in parts, `pace` how batches go, `tenancy` how the lane makes room, `set` the lanes of one runtime.
+//! `pace` how batches go, `tenancy` how the lane makes room, `set` the lanes of one runtime.
 
 mod backlog;
 mod driver;
@@ -11,7 +11,6 @@ mod machine;
 #[cfg(test)]
 mod model;
 mod pace;
-mod part;
 mod set;
 mod shortcut;
 #[cfg(test)]

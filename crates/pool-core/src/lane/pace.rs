@@ -30,11 +30,6 @@ impl Pace {
         Some(now.saturating_duration_since(since))
     }
 
-    /// Calls that were sent so far.
-    pub(super) fn calls(&self) -> u64 {
-        self.calls
-    }
-
     /// All that was sent was answered.
     pub(super) fn is_quiet(&self) -> bool {
         self.asked == self.answered

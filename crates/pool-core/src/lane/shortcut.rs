@@ -20,7 +20,7 @@ pub(super) const IDLE: Duration = Duration::from_micros(20);
 const MOST: usize = 16 << 10;
 
 pub(super) struct Shortcut {
-    pub(super) socket: Arc<dyn Socket>,
+    socket: Arc<dyn Socket>,
     /// A server that owes a reply and is silent for so long is given up.
     silence: Duration,
     /// What the driver's timer is set for, and when the last byte came: as the driver left them.
