@@ -32,6 +32,7 @@ use versions::Versions;
 
 /// A server that is another one at each attempt gets no value.
 const ATTEMPTS: usize = 3;
+/// What a Redis that was just waited for in vain is given to show that it is back.
 const BRIEF: Duration = Duration::from_millis(25);
 
 /// When everything or a tag of a namespace was last removed, by its prefix: what the fallback has outlives a namespace
