@@ -25,6 +25,9 @@ const REDIS_FEATURES: &[(&str, &[&str])] = &[
 /// What depends on the types of replies: beside the codec's own tests the contract, scripts and scans, and refusals.
 const REPLY_TESTS: &[&str] = &["contract", "connections", "sharing"];
 
+/// What the tests have optimised for the sake of speed; those of replies are built three times and run for seconds.
+const OPTIMISED: &[&str] = &["cenote-fallback-lru", CORE, "redis", "tokio"];
+
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let long = match args {
         [] => false,
@@ -102,8 +105,9 @@ fn feature_checks(packages: &[Package]) -> Vec<Command> {
 
 fn reply_tests(core: &Package, flags: &[&str]) -> Command {
     let command = Command::line("cargo test --no-fail-fast -p").arg(&core.name);
+    let plain = |name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=0")];
     let tests = REPLY_TESTS.iter().flat_map(|name| ["--test", name]);
-    command.args(flags.iter().copied()).arg("--lib").args(tests)
+    command.args(flags.iter().copied()).args(OPTIMISED.iter().flat_map(plain)).arg("--lib").args(tests)
 }
 
 #[cfg(test)]
@@ -170,16 +174,30 @@ mod tests {
     #[test]
     fn each_feature_set_of_redis_runs_what_depends_on_replies() {
         let core = workspace::packages().unwrap().into_iter().find(|package| package.name == CORE).unwrap();
-        assert_eq!(
-            reply_tests(&core, REDIS_FEATURES[1].1).to_string(),
-            "cargo test --no-fail-fast -p cenote-pool-core --features redis/default --lib --test contract \
-             --test connections --test sharing"
+        let command = reply_tests(&core, REDIS_FEATURES[1].1).to_string();
+        assert!(
+            command.starts_with("cargo test --no-fail-fast -p cenote-pool-core --features redis/default "),
+            "{command}"
         );
+        assert!(command.ends_with(" --lib --test contract --test connections --test sharing"), "{command}");
         assert!(
             REPLY_TESTS.iter().all(|name| core.tests.iter().any(|test| test == name)),
             "{:?}",
             core.tests
         );
+    }
+
+    #[test]
+    fn what_the_profile_optimises_is_not_optimised_for_the_tests_of_replies() {
+        let manifest = include_str!("../../Cargo.toml");
+        let mut optimised: Vec<_> = manifest
+            .split("[profile.dev.package.")
+            .skip(1)
+            .filter_map(|section| section.split_once("]\nopt-level = 2"))
+            .map(|(name, _)| name)
+            .collect();
+        optimised.sort_unstable();
+        assert_eq!(optimised, OPTIMISED);
     }
 
     #[test]
