@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 
-use super::clients::{Cenote, Filling, Stored};
-use super::values::{KEYS, keys};
+use super::clients::{Cenote, Filling, Stored, StoredMany};
+use super::values::KEYS;
 use crate::contender::{Boxed, Contender};
 use crate::measure::{Call, Keep, Load, calls};
 
@@ -61,23 +61,23 @@ impl<S: Stored> Call for Get<S> {
 }
 
 /// Values that are stored, all in one call.
-pub(super) struct Many {
-    cache: Cenote,
+pub(super) struct Many<S> {
+    store: S,
     random: Rng,
 }
 
-impl Many {
-    pub(super) fn contender(cache: Cenote) -> Box<dyn Contender<usize>> {
-        caller(Cenote::NAME, move |task| Self { cache: cache.clone(), random: random(task) })
+impl<S: StoredMany> Many<S> {
+    pub(super) fn contender(store: S) -> Box<dyn Contender<usize>> {
+        caller(S::NAME, move |task| Self { store: store.clone(), random: random(task) })
     }
 }
 
-impl Call for Many {
+impl<S: StoredMany> Call for Many<S> {
     const OPS: usize = MANY;
 
     async fn call(&mut self) -> Result<()> {
         let first = self.random.usize(..KEYS - MANY);
-        self.cache.get_many(&keys()[first..first + MANY]).await
+        self.store.get_many(first..first + MANY).await
     }
 }
 

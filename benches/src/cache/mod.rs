@@ -23,8 +23,8 @@ use crate::progress::Progress;
 use crate::session::Findings;
 
 const L2: &str = "\
-cache-l2: 20,000 values of 100 B at random; `cenote` has an L1 for 200 of them and is told of changes, `cenote pool GET`
-fetches bare values of the same size, which expire as the others do.";
+cache-l2, cache-many: 20,000 values of 100 B at random; `cenote` has an L1 for 200 of them and is told of changes, `cenote
+pool` fetches bare values of the same size, which expire as the others do.";
 
 const FILL: &str = "\
 cache-fill: each call asks for another key that nobody has. cenote's goes to Redis three times: to look, for its fence,
@@ -64,11 +64,12 @@ async fn over_redis(url: &str) -> Result<Vec<(&'static str, usize, Contenders)>>
     let l2: Contenders = vec![
         Get::contender(ours.clone()),
         Get::contender(CenoteWithoutL1::connect(url)?),
-        Get::contender(bare),
+        Get::contender(bare.clone()),
         Get::contender(MultiTier::connect(url).await?),
         Get::contender(Cached::connect(url).await?),
     ];
-    let many: Contenders = vec![Many::contender(ours.clone()), OneByOne::contender(ours.clone())];
+    let many: Contenders =
+        vec![Many::contender(ours.clone()), OneByOne::contender(ours.clone()), Many::contender(bare)];
     let fill: Contenders = vec![Fill::contender(ours), Fill::contender(Moka::with_room(values::KEYS))];
     Ok(vec![("cache-l2", 256, l2), ("cache-many", 1, many), ("cache-fill", 64, fill)])
 }

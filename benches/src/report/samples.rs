@@ -100,10 +100,10 @@ pub(super) fn cache() -> Vec<Row> {
             rows.push(row("cache-l1", client, threads, rate));
         }
     }
-    for (client, rate) in [(OURS, 360e3), ("cenote pool GET", 400e3), ("multi-tier-cache", 180e3)] {
+    for (client, rate) in [(OURS, 360e3), ("cenote pool", 400e3), ("multi-tier-cache", 180e3)] {
         rows.push(row("cache-l2", client, 256, rate));
     }
-    for (client, rate) in [(OURS, 750e3), ("cenote one by one", 30e3)] {
+    for (client, rate) in [(OURS, 750e3), ("cenote one by one", 30e3), ("cenote pool", 1e6)] {
         rows.push(row("cache-many", client, 1, rate));
     }
     for (client, mb) in [(OURS, 3.0), ("quick_cache", 2.0)] {

@@ -80,6 +80,7 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         Stats {
             l1_hits: l1.hits,
             absent_hits: counted.absent_hits + l1.absent_hits,
+            l1_evictions: l1.evictions,
             l1_entries: l1.entries,
             l1_bytes: l1.bytes,
             journal_keys: namespace.pool.journal_status().pending_keys as u64,
@@ -97,19 +98,29 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
     }
 }
 
+/// Most names are shorter.
+pub(crate) const ROOM_OF_NAME: usize = 64;
+
 impl<K: Key, V> Inner<K, V> {
     pub(crate) fn name<Q>(&self, key: &Q) -> Vec<u8>
     where
         K: Borrow<Q>,
         Q: CacheKey + ToOwned<Owned = K> + ?Sized,
     {
+        let mut name = Vec::with_capacity(ROOM_OF_NAME);
+        self.write_name(key, &mut name);
+        name
+    }
+
+    /// Appends the name of `key`.
+    pub(crate) fn write_name<Q>(&self, key: &Q, out: &mut Vec<u8>)
+    where
+        K: Borrow<Q>,
+        Q: CacheKey + ToOwned<Owned = K> + ?Sized,
+    {
         match &self.layout {
-            Layout::Envelope => {
-                let mut name = Vec::with_capacity(64);
-                key::write_name(&self.namespace.names.prefix, key, &mut name);
-                name
-            }
-            Layout::Raw(name) => name(&key.to_owned()).into_bytes(),
+            Layout::Envelope => key::write_name(&self.namespace.names.prefix, key, out),
+            Layout::Raw(name) => out.extend_from_slice(name(&key.to_owned()).as_bytes()),
         }
     }
 

@@ -9,16 +9,17 @@ use cenote_pool_core::redis::{self, Value};
 use cenote_pool_core::{Source, State};
 
 use crate::cache::{Cache, Inner, Key, shown};
-use crate::clock::now_ms;
+use crate::clock::{millis, now_ms};
 use crate::compress;
 use crate::envelope::{self, Corrupt, Fields, Header, Tags};
 use crate::error::Error;
 use crate::event::Event;
 use crate::key::CacheKey;
-use crate::l1::Known;
+use crate::l1::{Known, L1};
 use crate::lookup::{Found, Lookup, Tier};
 use crate::namespace::{Namespace, Removals, Version, is_redis};
 use crate::options::OnDisconnect;
+use crate::stats::Counter;
 
 /// A version that changes at each attempt is not waited for.
 const ATTEMPTS: usize = 3;
@@ -51,6 +52,19 @@ pub(crate) struct Reading<'a> {
     pub(crate) since: u64,
     pub(crate) removals: Option<&'a Removals>,
 }
+
+/// When something is read: by our clock and the server's, in ms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    now: u64,
+    server: u64,
+    /// What Redis answers may be kept in L1.
+    l1_is_live: bool,
+}
+
+/// When these tags were removed has to be asked first.
+#[derive(Debug)]
+pub(crate) struct Unasked<'b>(Tags<'b>);
 
 impl<V> Clone for Entry<V> {
     fn clone(&self) -> Self {
@@ -107,34 +121,52 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let l1 = self.shared.l1.as_ref()?;
         let now = now_ms();
-        let namespace = &self.namespace;
-        if !namespace.tracker.is_live(now) {
+        self.hit(self.l1_at(now)?, key, now)
+    }
+
+    /// L1, if it may answer.
+    pub(crate) fn l1_at(&self, now: u64) -> Option<&L1<K, V>> {
+        let l1 = self.shared.l1.as_ref()?;
+        let tracker = &self.namespace.tracker;
+        if !tracker.is_live(now) {
             let OnDisconnect::ServeFor(limit) = self.options.on_disconnect else { return None };
-            let is_closed = || namespace.pool.state() == State::Closed;
-            if !namespace.tracker.was_live(now, crate::clock::millis(limit)) || is_closed() {
+            let is_closed = || self.namespace.pool.state() == State::Closed;
+            if !tracker.was_live(now, millis(limit)) || is_closed() {
                 return None;
             }
         }
+        Some(l1)
+    }
+
+    pub(crate) fn hit<Q>(&self, l1: &L1<K, V>, key: &Q, now: u64) -> Option<Entry<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let namespace = &self.namespace;
         let hit = l1.get(key, namespace, now)?;
         // Counted in L1.
         if hit.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
-            .tell();
+            .tell(1);
         let (age, left) = (now.saturating_sub(hit.born), hit.fresh.saturating_sub(now).max(1));
         Some(Entry { value: hit.value, tier: Tier::L1, age, left, cost: hit.cost })
     }
 
     pub(crate) fn count(&self, seen: &Seen<V>) {
+        self.counter(seen.entry.as_ref()).one();
+    }
+
+    /// What a read that found this counts as.
+    pub(crate) fn counter(&self, entry: Option<&Entry<V>>) -> &Counter {
         let counters = &self.namespace.counters;
-        match &seen.entry {
+        match entry {
             None => &counters.misses,
             Some(entry) if entry.value.is_none() => &counters.absent_hits,
             Some(entry) if entry.left == 0 => &counters.stale_hits,
             Some(entry) if entry.tier == Tier::Fallback => &counters.fallback_hits,
             Some(_) => &counters.l2_hits,
         }
-        .one();
     }
 
     pub(crate) async fn read<Q>(&self, key: &Q, name: &[u8]) -> Result<Seen<V>, Error>
@@ -197,62 +229,101 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         K: Borrow<Q>,
         Q: ToOwned<Owned = K> + ?Sized,
     {
-        let namespace = &self.namespace;
-        let Reading { source, version, since, removals } = reading;
-        let tier = tier_of(source);
-        if self.is_raw() {
-            let value =
-                self.codec.decode(bytes).map_err(|error| self.corrupt(name, &Corrupt::Codec(error))).ok()?;
-            return Some(Entry { value: Some(Arc::new(value)), tier, age: 0, left: u64::MAX, cost: 0 });
+        let moment = self.moment(reading.source).await;
+        match self.weigh(name, bytes, reading, moment, key) {
+            Ok(entry) => entry,
+            Err(Unasked(tags)) => {
+                let tags: Vec<_> = tags.iter().collect();
+                let removals = self.namespace.removals(&tags).await;
+                let reading = Reading { removals: Some(&removals), ..reading };
+                self.weigh(name, bytes, reading, moment, key).ok().flatten()
+            }
         }
-        let (Header { fields: header, tags }, payload) =
-            envelope::decode(bytes).map_err(|why| self.corrupt(name, &why)).ok()?;
+    }
+
+    /// The present, for values from `source`.
+    pub(crate) async fn moment(&self, source: Source) -> Moment {
+        if is_redis(source) && !self.is_raw() {
+            self.namespace.learn_time().await;
+        }
+        let now = now_ms();
+        let l1_is_live = is_redis(source) && self.namespace.tracker.is_live(now);
+        Moment { now, server: self.namespace.clock.now(), l1_is_live }
+    }
+
+    /// As [`judge`](Self::judge), with all that is known.
+    pub(crate) fn weigh<'b, Q>(
+        &self,
+        name: &[u8],
+        bytes: &'b [u8],
+        reading: Reading<'_>,
+        moment: Moment,
+        key: &Q,
+    ) -> Result<Option<Entry<V>>, Unasked<'b>>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + ?Sized,
+    {
+        let namespace = &self.namespace;
+        let tier = tier_of(reading.source);
+        if self.is_raw() {
+            let value = self.codec.decode(bytes).map_err(Corrupt::Codec);
+            let value = value.map_err(|why| self.corrupt(name, &why)).ok();
+            return Ok(value.map(|value| Entry {
+                value: Some(Arc::new(value)),
+                tier,
+                age: 0,
+                left: u64::MAX,
+                cost: 0,
+            }));
+        }
+        let (Header { fields: header, tags }, payload) = match envelope::decode(bytes) {
+            Ok(opened) => opened,
+            Err(why) => {
+                self.corrupt(name, &why);
+                return Ok(None);
+            }
+        };
         let valid = match tier {
             Tier::Fallback => is_untouched(namespace, name, &header, &tags),
-            _ => is_valid(namespace, &header, &tags, version, removals).await,
+            _ => is_valid(&header, tags, reading)?,
         };
-        if !valid {
-            return None;
-        }
-        if is_redis(source) {
-            namespace.learn_time().await;
-        }
-        let age = namespace.clock.now().saturating_sub(header.born_ms);
+        let age = moment.server.saturating_sub(header.born_ms);
         let left = header.fresh_ms.saturating_sub(age);
-        // What is not there is not served stale.
-        if header.is_negative && left == 0 {
-            return None;
-        }
-        // Redis is about to let go of it, or would be if its clock had not been set back.
-        if left == 0 && age >= header.fresh_ms.saturating_add(self.options.stale) {
-            return None;
+        // What is not there is not served stale; and what is past that Redis is about to let go of, or would be if its
+        // clock had not been set back.
+        let kept = if header.is_negative { 0 } else { self.options.stale };
+        if !valid || left == 0 && age >= header.fresh_ms.saturating_add(kept) {
+            return Ok(None);
         }
         let value = match header.is_negative {
             true => None,
-            false => {
-                Some(Arc::new(self.decode(&header, payload).map_err(|why| self.corrupt(name, &why)).ok()?))
-            }
+            false => match self.decode(&header, payload) {
+                Ok(value) => Some(Arc::new(value)),
+                Err(why) => {
+                    self.corrupt(name, &why);
+                    return Ok(None);
+                }
+            },
         };
         let entry = Entry { value, tier, age, left, cost: header.cost_us / 1000 };
-        if let Some(l1) = self.shared.l1.as_ref().filter(|_| is_redis(source) && left > 0) {
-            let now = now_ms();
+        if let Some(l1) = self.shared.l1.as_ref().filter(|_| moment.l1_is_live && left > 0) {
+            let kept = left.min(self.options.l1_ttl);
             let known = Known {
                 value: entry.value.clone(),
-                since,
+                since: reading.since,
                 place: namespace.epochs.place(name),
-                version,
+                version: reading.version,
                 tagged: !tags.is_empty(),
-                until: now.saturating_add(left.min(self.options.l1_ttl)),
-                fresh: now.saturating_add(left),
-                born: now.saturating_sub(age),
+                born: moment.now.saturating_sub(age),
+                until: moment.now.saturating_add(kept),
+                beyond: u32::try_from(left - kept).unwrap_or(u32::MAX),
                 cost: entry.cost,
                 bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             };
-            if namespace.tracker.is_live(now) {
-                namespace.counters.l1_evictions.add(l1.insert(key.to_owned(), known));
-            }
+            namespace.counters.l1_evictions.tell(l1.insert(key.to_owned(), known));
         }
-        Some(entry)
+        Ok(Some(entry))
     }
 
     fn decode(&self, header: &Fields, payload: &[u8]) -> Result<V, Corrupt> {
@@ -274,26 +345,17 @@ pub(crate) fn tier_of(source: Source) -> Tier {
 }
 
 /// Redis has it in this version: is it of this generation, and was none of its tags removed since its load began?
-async fn is_valid(
-    namespace: &Namespace,
-    header: &Fields,
-    tags: &Tags<'_>,
-    version: Version,
-    removals: Option<&Removals>,
-) -> bool {
+fn is_valid<'b>(header: &Fields, tags: Tags<'b>, reading: Reading<'_>) -> Result<bool, Unasked<'b>> {
     let loaded = Version::from_bits(header.version);
-    if !loaded.is_of(version) {
-        return false;
+    if !loaded.is_of(reading.version) {
+        return Ok(false);
     }
     // Nothing at all was removed since.
-    if tags.is_empty() || loaded == version {
-        return true;
+    if tags.is_empty() || loaded == reading.version {
+        return Ok(true);
     }
-    if let Some(removals) = removals {
-        return removals.vouch_for(loaded, tags.iter());
-    }
-    let asked: Vec<&str> = tags.iter().collect();
-    namespace.removals(&asked).await.vouch_for(loaded, tags.iter())
+    let removals = reading.removals.ok_or(Unasked(tags))?;
+    Ok(removals.vouch_for(loaded, tags.iter()))
 }
 
 /// The fallback has it: only this process can have changed what it says.

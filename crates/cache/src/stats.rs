@@ -118,9 +118,12 @@ impl Counter {
     }
 
     /// One that is counted elsewhere, under a lock that is held anyway.
-    pub(crate) fn tell(&self) {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "told to the feature alone"))]
+    pub(crate) fn tell(&self, count: usize) {
         #[cfg(feature = "metrics")]
-        self.metric.increment(1);
+        if count > 0 {
+            self.metric.increment(count as u64);
+        }
     }
 
     fn get(&self) -> u64 {

@@ -1,10 +1,12 @@
 //! The pool that the cache stands on, by itself: what no cache over it can beat.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use cenote::{Conn, Pool};
 use redis::AsyncCommands;
 
-use super::Stored;
+use super::{Stored, StoredMany};
 use crate::cache::values::{bare_keys, check, value};
 
 #[derive(Clone)]
@@ -28,10 +30,19 @@ impl Bare {
 }
 
 impl Stored for Bare {
-    const NAME: &'static str = "cenote pool GET";
+    const NAME: &'static str = "cenote pool";
 
     async fn get(&mut self, index: usize) -> Result<()> {
         let value: Vec<u8> = self.0.get(&bare_keys()[index]).await?;
         check(&value)
+    }
+}
+
+impl StoredMany for Bare {
+    const NAME: &'static str = "cenote pool";
+
+    async fn get_many(&mut self, indices: Range<usize>) -> Result<()> {
+        let values: Vec<Vec<u8>> = self.0.mget(&bare_keys()[indices]).await?;
+        values.iter().try_for_each(|value| check(value))
     }
 }

@@ -1,13 +1,14 @@
 //! Ours: one pool with default settings and its fallback.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cenote::{FallbackLru, Pool};
 use cenote_cache::{Cache, CacheBuilder, Cx, Tier};
 
-use super::{Filling, Hot, Stored};
+use super::{Filling, Hot, Stored, StoredMany};
 use crate::cache::values::{SMALL_L1, check, keys, value};
 use crate::lru::ROOMY;
 use crate::lru::clients::look;
@@ -56,16 +57,19 @@ impl Cenote {
         Ok(Self(cache))
     }
 
-    pub(in crate::cache) async fn get_many(&self, keys: &[String]) -> Result<()> {
-        let found = self.0.get_or_load_many(keys, |_| async { io::Result::Ok([].into()) }).await?;
-        ensure!(found.len() == keys.len(), "{} of {} values came back", found.len(), keys.len());
-        found.values().try_for_each(|value| check(value.as_bytes()))
+    pub(in crate::cache) async fn get(&self, index: usize) -> Result<()> {
+        get(&self.0, index).await
     }
 }
 
-impl Cenote {
-    pub(in crate::cache) async fn get(&self, index: usize) -> Result<()> {
-        get(&self.0, index).await
+impl StoredMany for Cenote {
+    const NAME: &'static str = Self::NAME;
+
+    async fn get_many(&mut self, indices: Range<usize>) -> Result<()> {
+        let keys = &keys()[indices];
+        let found = self.0.get_or_load_many(keys, |_| async { io::Result::Ok([].into()) }).await?;
+        ensure!(found.len() == keys.len(), "{} of {} values came back", found.len(), keys.len());
+        found.values().try_for_each(|value| check(value.as_bytes()))
     }
 }
 

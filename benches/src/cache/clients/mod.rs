@@ -9,6 +9,7 @@ mod multi_tier;
 mod quick_cache;
 
 use std::future::Future;
+use std::ops::Range;
 
 use anyhow::Result;
 
@@ -37,6 +38,14 @@ pub(super) trait Stored: Clone + Send + Sync + 'static {
 
     /// Gets and checks the value of the `index`th key.
     fn get(&mut self, index: usize) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// A client that gets many of them at once.
+pub(super) trait StoredMany: Clone + Send + Sync + 'static {
+    const NAME: &'static str;
+
+    /// Gets and checks the values of these keys.
+    fn get_many(&mut self, indices: Range<usize>) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// A cache that loads. Each task has a clone.

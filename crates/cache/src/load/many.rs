@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cenote_pool_core::Source;
-use cenote_pool_core::redis::{self, Value};
-use foldhash::fast::RandomState;
+use cenote_pool_core::redis::{Arg, Cmd, Value};
 
 use super::cx::Said;
 use super::fence;
@@ -15,7 +14,8 @@ use super::flight::{Outcome, Ticket};
 use super::keep::{Keeper, Loaded};
 use super::limits::{End, within_limits};
 use super::{Boarded, Flights, Seen, current_runtime, settle};
-use crate::cache::{Cache, Inner, Key};
+use crate::cache::{Cache, Inner, Key, ROOM_OF_NAME};
+use crate::clock::now_ms;
 use crate::envelope;
 use crate::error::{Error, LoadError};
 use crate::lookup::Tier;
@@ -52,9 +52,10 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         let inner = &self.inner;
         let mut found = HashMap::with_capacity(keys.len());
         let mut asked: Vec<&K> = Vec::new();
-        let mut met = HashSet::with_capacity_and_hasher(keys.len(), RandomState::default());
-        for key in keys.iter().filter(|key| met.insert(*key)) {
-            match inner.look_in_l1(key) {
+        let now = now_ms();
+        let l1 = inner.l1_at(now);
+        for key in keys {
+            match l1.and_then(|l1| inner.hit(l1, key, now)) {
                 Some(entry) => found.extend(entry.value.map(|value| (key.clone(), value))),
                 None => asked.push(key),
             }
@@ -67,6 +68,8 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             Ok((asked.iter().map(|_| None).collect(), nothing.tier, nothing.version))
         })?;
         let mut missing = Vec::new();
+        // Asked for twice, it is missing once.
+        let mut met = HashSet::new();
         let mut loader = Some(loader);
         let mut tickets = Vec::new();
         let mut waiting = Vec::new();
@@ -74,14 +77,16 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             let fresh = entry.as_ref().is_some_and(|entry| entry.left > 0);
             let served = entry.and_then(|entry| entry.value);
             let stale = served.is_some() && !fresh;
-            found.extend(served.map(|value| (key.clone(), value)));
+            if let Some(value) = served {
+                found.insert(key.clone(), value);
+            }
             if stale && !inner.shared.flights.is_flying(key) && !inner.shared.cooling.is_cool(key) {
                 if let Boarded::Begun(mut ticket, _) = inner.board(key, version) {
                     inner.namespace.counters.refreshes.one();
                     ticket.is_behind = true;
                     tickets.push(ticket);
                 }
-            } else if !stale && !fresh {
+            } else if !stale && !fresh && met.insert(key) {
                 missing.push(key);
             }
         }
@@ -133,9 +138,14 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             namespace.ensure_tracking();
         }
         let since = namespace.epochs.now();
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(*key)).collect();
-        let mut cmd = redis::cmd("MGET");
-        cmd.arg(&names);
+        let mut cmd = Cmd::with_capacity(keys.len() + 2, (keys.len() + 1) * ROOM_OF_NAME);
+        cmd.arg("MGET");
+        let mut name = Vec::with_capacity(ROOM_OF_NAME);
+        for key in keys {
+            name.clear();
+            self.write_name(*key, &mut name);
+            cmd.arg(&name);
+        }
         if !self.is_raw() {
             cmd.arg(&namespace.names.versions);
         }
@@ -144,27 +154,35 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let Value::Array(mut values) = answer.value else {
             return Ok((keys.iter().map(|_| None).collect(), Tier::L2, Version::NONE));
         };
-        let version = match values.len() > names.len() {
+        let version = match values.len() > keys.len() {
             true => namespace.note_version(&values.pop().unwrap_or_default(), since),
             false => Version::NONE,
         };
-        values.resize(names.len(), Value::Nil);
+        values.resize(keys.len(), Value::Nil);
         let tier = tier_of(answer.source);
         let removals = match tier {
             Tier::L2 => self.removals_among(values.iter(), version).await,
             _ => None,
         };
         let reading = Reading { source: answer.source, version, since, removals: removals.as_ref() };
-        let mut entries = Vec::with_capacity(names.len());
-        for ((key, name), value) in keys.iter().zip(&names).zip(values) {
+        let moment = self.moment(answer.source).await;
+        let mut hits = 0;
+        let mut entries = Vec::with_capacity(keys.len());
+        for ((key, name), value) in keys.iter().zip(arguments(&cmd)).zip(values) {
             let entry = match value {
-                Value::BulkString(bytes) => self.judge(name, &bytes, reading, *key).await,
+                Value::BulkString(bytes) => {
+                    // Of its tags all was asked that there is to ask.
+                    self.weigh(name, &bytes, reading, moment, *key).ok().flatten()
+                }
                 _ => None,
             };
-            let seen = Seen { entry, tier, version };
-            self.count(&seen);
-            entries.push(seen.entry);
+            match self.counter(entry.as_ref()) {
+                counter if std::ptr::eq(counter, &namespace.counters.l2_hits) => hits += 1,
+                counter => counter.one(),
+            }
+            entries.push(entry);
         }
+        namespace.counters.l2_hits.add(hits);
         Ok((entries, tier, self.version_of(tier, version).await))
     }
 
@@ -316,4 +334,12 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             ticket.end(Outcome::Loaded(value));
         }
     }
+}
+
+/// What follows the name of a command.
+fn arguments(cmd: &Cmd) -> impl Iterator<Item = &[u8]> {
+    cmd.args_iter().skip(1).map(|arg| match arg {
+        Arg::Simple(bytes) => bytes,
+        _ => &[],
+    })
 }
