@@ -78,7 +78,7 @@ mod tests {
     use crate::workload::data;
 
     const LENGTH: Length =
-        Length { rounds: 3, round: Duration::from_millis(15), memory_run: Duration::ZERO, gauge_runs: 0 };
+        Length { rounds: 3, round: Duration::from_millis(40), memory_run: Duration::ZERO, gauge_runs: 0 };
 
     async fn rows(server: &Server, benches: &[Bench]) -> Result<Vec<Row>> {
         let mut contenders = Vec::new();

@@ -88,7 +88,8 @@ mod tests {
             let records = contest::run(&contenders, 4, LENGTH, &mut Progress::new(Duration::ZERO)).await?;
             assert_eq!(records.len(), contenders.len());
             for row in records.iter().map(|record| record.row(bench, 4)) {
-                assert!(row.ops_per_s > 0.0 && row.p99_us.is_some(), "{row:?}");
+                // A hundred calls in a row may well outlast the round: then they have a time, and no rate.
+                assert!(row.p50_us.is_some_and(|p50| p50 > 0.0), "{row:?}");
             }
         }
         Ok(())
