@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cenote_cache::{Cache, CacheBuilder};
+use cenote_cache::{Cache, CacheBuilder, Tier};
 use cenote_testkit::{Server, dead_port, eventually_async, within};
 use common::gate::Gate;
 use common::{SOON, Source, patient, pool, text, texts};
@@ -140,4 +140,29 @@ async fn a_redis_that_is_killed_during_the_load_changes_nothing_for_those_who_wa
         within(SOON, callers(&cache, 100, &gate, "one").join_all()).await;
         assert_eq!(gate.began(), 1, "l1: {l1}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_by_other_code_while_it_is_loaded_makes_no_second_load() {
+    let server = Server::start();
+    let cache = texts(&patient(server.url()), "t").l1(100, 1 << 20).build().unwrap();
+    let _ = cache.put(&9, &"nine".to_owned()).await.unwrap();
+    let is_told = || async { cache.get(&9).await.unwrap().tier() == Tier::L1 };
+    eventually_async(SOON, "Redis tells of changes", is_told).await;
+    let gate = Gate::shut();
+    let early = callers(&cache, 1, &gate, "one");
+    gate.has_begun().await;
+    // No removal of ours, so the fence stands; and whoever comes now does not trust in what began before it.
+    let told = cache.stats().invalidations;
+    server.observer().get::<()>(&["SET", &cache.name(&1), ""]);
+    eventually_async(SOON, "it is told", || async { cache.stats().invalidations > told }).await;
+    let fences = server.observer().calls("time");
+    let (second, late) = (Source::default(), cache.clone());
+    let load = second.load("two");
+    let late = tokio::spawn(async move { text(late.get_or_load(&1, load).await) });
+    eventually_async(SOON, "it meets the fence", || async { server.observer().calls("time") > fences }).await;
+    gate.open();
+    within(SOON, early.join_all()).await;
+    assert_eq!(within(SOON, late).await.unwrap(), "one");
+    assert_eq!(second.asked(), 0);
 }
