@@ -1,5 +1,6 @@
 //! Settings on their way to a cache.
 
+use std::any::TypeId;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, Listener};
 use crate::journal::JournalFile;
 use crate::key;
-use crate::l1::L1;
+use crate::l1::{self, L1};
 use crate::load::{Cooling, Flights};
 use crate::namespace::{Names, Namespace};
 use crate::options::{OnDisconnect, Options};
@@ -27,6 +28,12 @@ const OTHER_JOURNAL: &str = "another cache of this namespace and schema lives on
                              with none: give it to both";
 const OTHER_L1: &str = "another cache of this namespace, schema and types lives on this pool, with another l1 or with \
                         none: give the same to both, or leave it out here";
+
+const OTHER_VALUES: &str = "another cache of this namespace and schema lives on this pool, with values of another type: \
+                            give one of the two another namespace, or another schema";
+
+/// What the values of a namespace and schema are.
+pub(crate) struct ValueType(TypeId);
 
 /// Collects settings; [`build`](Self::build) checks them all. Times are exact to a millisecond.
 #[must_use = "nothing is made before `build`"]
@@ -213,12 +220,17 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
         if journal.is_some_and(|journal| !namespace.has_journal(&journal)) {
             return Err(wrong(OTHER_JOURNAL));
         }
+        let values = pool.companion(&whole, || ValueType(TypeId::of::<V>()));
+        if values.0 != TypeId::of::<V>() && !is_raw {
+            return Err(wrong(OTHER_VALUES));
+        }
         let entries = l1.and_then(|(entries, bytes)| Some((NonZeroUsize::new(entries)?, bytes)));
         let shared = pool.companion(&whole, || Shared {
             l1: entries.map(|(entries, bytes)| L1::<K, V>::new(entries, bytes)),
             l1_room: l1,
             flights: Flights::default(),
             cooling: Cooling::default(),
+            _values: values.clone(),
         });
         if l1.is_some() && l1 != shared.l1_room {
             return Err(wrong(OTHER_L1));
@@ -238,6 +250,11 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
         wrong(options.negative == Some(0), "negative_ttl must be at least 1 ms, or left out");
         wrong(options.hard.is_zero(), "hard_timeout must be more than 0");
         wrong(
+            options.soft.is_some_and(|soft| soft > options.hard && !options.hard.is_zero()),
+            "soft_timeout must not be more than hard_timeout (30 s unless set), which ends the loader",
+        );
+        wrong(options.l1_ttl == 0, "l1_ttl must be at least 1 ms");
+        wrong(
             options.soft.is_some_and(|soft| soft.is_zero()),
             "soft_timeout must be more than 0, or left out",
         );
@@ -245,8 +262,8 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
         let beta = |beta: f64| !(beta > 0.0 && beta.is_finite());
         wrong(options.early.is_some_and(beta), "early_refresh must be more than 0: 1 is the usual value");
         wrong(
-            self.l1.is_some_and(|(entries, bytes)| entries == 0 || bytes == 0),
-            "l1 needs room for at least one entry and one byte",
+            self.l1.is_some_and(|(entries, bytes)| entries == 0 || bytes <= l1::OVERHEAD),
+            "l1 needs room for at least one entry, which takes 160 bytes beside its value",
         );
         if matches!(self.layout, Layout::Raw(_)) {
             for (is_set, name) in [
@@ -254,6 +271,7 @@ impl<K: Key, V: Send + Sync + 'static> CacheBuilder<K, V> {
                 (options.early.is_some(), "early_refresh"),
                 (options.negative.is_some(), "negative_ttl"),
                 (self.l1.is_some(), "l1"),
+                (self.schema != 1, "schema"),
                 (options.compression != Compression::None, "compression"),
             ] {
                 wrong(

@@ -9,7 +9,8 @@ use cenote_pool_core::Pool;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::builder::CacheBuilder;
+use crate::builder::{CacheBuilder, ValueType};
+use crate::clock::now_ms;
 use crate::codec::{Codec, Json};
 use crate::error::Error;
 use crate::event::{Event, Listener};
@@ -43,6 +44,8 @@ pub(crate) struct Shared<K: Hash + Eq, V> {
     pub(crate) l1_room: Option<(usize, usize)>,
     pub(crate) flights: Flights<K, V>,
     pub(crate) cooling: Cooling<K>,
+    /// Lives for as long as one of them does.
+    pub(crate) _values: Arc<ValueType>,
 }
 
 /// How values lie in Redis.
@@ -131,15 +134,19 @@ impl<K: Key, V> Inner<K, V> {
     pub(crate) fn tell(&self, event: &Event<'_>) {
         // Keys may be nobody's business: what they are called is for the listener alone.
         let cache = &self.namespace.names.title;
-        match event {
-            Event::Corrupt { why, .. } => {
-                tracing::warn!(target: "cenote", cache, %why, "a value could not be read");
-            }
-            Event::NotStored { why, .. } => {
-                tracing::debug!(target: "cenote", cache, why, "a value was not stored");
-            }
-            Event::RefreshFailed { how, .. } => {
-                tracing::warn!(target: "cenote", cache, how, "a stale value could not be loaded anew");
+        if let Event::NotStored { why, is_fault: false, .. } = event {
+            tracing::debug!(target: "cenote", cache, why, "a value was not stored");
+        } else if let Some(lines_left_out) = self.namespace.lines.admit(now_ms()) {
+            match event {
+                Event::Corrupt { why, .. } => tracing::warn!(
+                    target: "cenote", cache, %why, lines_left_out, "a value could not be read (on_event tells its name)"
+                ),
+                Event::NotStored { why, .. } => tracing::warn!(
+                    target: "cenote", cache, why, lines_left_out, "a value was loaded and could not be stored"
+                ),
+                Event::RefreshFailed { how, .. } => tracing::warn!(
+                    target: "cenote", cache, how, lines_left_out, "a stale value could not be loaded anew"
+                ),
             }
         }
         if let Some(listener) = &self.listener {

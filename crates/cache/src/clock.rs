@@ -5,8 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cenote_pool_core::redis::{self, Value};
 
-/// What was learned is believed for so long: clocks drift apart slowly.
+/// What was learned is believed for so long, in ms: clocks drift apart slowly.
 const BELIEVED: u64 = 60_000;
+/// What a slow reply told, which may be wrong by half of the time that it took, is not believed for long.
+const SLOW: u64 = 20;
+const BARELY_BELIEVED: u64 = 1_000;
 
 /// Milliseconds since some moment, never going back, exact to a few: an L1 hit cannot afford the exact clock.
 pub(crate) fn now_ms() -> u64 {
@@ -25,31 +28,33 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock {
     offset_ms: AtomicI64,
-    /// When it was learned, by our clock; 0 before.
-    learned: AtomicU64,
+    /// When it is to be asked next, by our clock; 0 before the first time.
+    due: AtomicU64,
 }
 
 impl ServerClock {
     /// The server must be asked for its time.
     pub(crate) fn is_due(&self) -> bool {
-        let learned = self.learned.load(Ordering::Relaxed);
-        learned == 0 || now_ms().saturating_sub(learned) > BELIEVED
+        now_ms() >= self.due.load(Ordering::Relaxed)
     }
 
-    /// The reply to `TIME`: seconds and microseconds.
-    pub(crate) fn learn(&self, reply: &Value) {
+    /// The reply to `TIME`, seconds and microseconds, which was asked for at `asked`.
+    pub(crate) fn learn(&self, reply: &Value, asked: u64) {
         let Ok((seconds, micros)) = redis::from_redis_value_ref::<(u64, u64)>(reply) else { return };
         let server = seconds.saturating_mul(1000).saturating_add(micros / 1000);
-        let ours = now_ms();
+        let now = now_ms();
+        let took = now.saturating_sub(asked);
+        let ours = asked.saturating_add(took / 2);
         let offset =
             i64::try_from(server).unwrap_or(i64::MAX).saturating_sub(i64::try_from(ours).unwrap_or(0));
         self.offset_ms.store(offset, Ordering::Relaxed);
-        self.learned.store(ours.max(1), Ordering::Relaxed);
+        let believed = if took < SLOW { BELIEVED } else { BARELY_BELIEVED };
+        self.due.store(now.saturating_add(believed), Ordering::Relaxed);
     }
 
     /// Milliseconds since the Unix epoch by the server's clock; by our own until it was asked.
     pub(crate) fn now(&self) -> u64 {
-        if self.learned.load(Ordering::Relaxed) == 0 {
+        if self.due.load(Ordering::Relaxed) == 0 {
             return millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         }
         now_ms().saturating_add_signed(self.offset_ms.load(Ordering::Relaxed))
@@ -64,14 +69,21 @@ mod tests {
     fn ages_follow_the_server_however_wrong_our_own_date_is() {
         let clock = ServerClock::default();
         assert!(clock.is_due());
-        clock.learn(&Value::Array(vec![
-            Value::BulkString(b"1000".into()),
-            Value::BulkString(b"500000".into()),
-        ]));
+        let time = Value::Array(vec![Value::BulkString(b"1000".into()), Value::BulkString(b"500000".into())]);
+        clock.learn(&time, now_ms());
         assert!((1_000_500..1_010_500).contains(&clock.now()), "{}", clock.now());
         assert!(!clock.is_due());
-        clock.learn(&Value::Array(vec![Value::Int(i64::MAX), Value::Int(0)]));
-        clock.learn(&Value::Okay);
+        clock.learn(&Value::Array(vec![Value::Int(i64::MAX), Value::Int(0)]), now_ms());
+        clock.learn(&Value::Okay, now_ms());
         let _ = clock.now();
+    }
+
+    #[test]
+    fn of_a_slow_reply_the_middle_is_taken_and_it_is_asked_again_soon() {
+        let clock = ServerClock::default();
+        clock.learn(&Value::Array(vec![Value::Int(1000), Value::Int(0)]), now_ms() - 1_200);
+        assert!((1_000_600..1_010_000).contains(&clock.now()), "{}", clock.now());
+        let due = clock.due.load(Ordering::Relaxed) - now_ms();
+        assert!(due <= BARELY_BELIEVED, "{due}");
     }
 }

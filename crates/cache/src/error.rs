@@ -144,7 +144,10 @@ pub(crate) fn outside_runtime() -> Error {
 pub enum LoadError<E> {
     /// The loader failed; all who waited for it have the same error.
     Loader(Arc<E>),
-    /// The loader was not done within the soft limit, and goes on, or within the hard limit, and was ended.
+    /// The loader was not done within [`soft_timeout`](crate::CacheBuilder::soft_timeout) of its start. It goes on, and
+    /// stores what it loads.
+    StillLoading,
+    /// The loader was not done within [`hard_timeout`](crate::CacheBuilder::hard_timeout), and was ended.
     Timeout,
     /// The loader panicked.
     Panicked,
@@ -159,6 +162,7 @@ impl<E> Clone for LoadError<E> {
     fn clone(&self) -> Self {
         match self {
             Self::Loader(error) => Self::Loader(error.clone()),
+            Self::StillLoading => Self::StillLoading,
             Self::Timeout => Self::Timeout,
             Self::Panicked => Self::Panicked,
             Self::Interrupted => Self::Interrupted,
@@ -170,10 +174,14 @@ impl<E> Clone for LoadError<E> {
 impl<E: fmt::Display> fmt::Display for LoadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Loader(error) => write!(f, "the loader failed: {error}"),
-            Self::Timeout => f.write_str("the loader was not done within its limit"),
+            // With what it comes from, where the error knows how to say it so.
+            Self::Loader(error) => write!(f, "the loader failed: {error:#}"),
+            Self::StillLoading => f.write_str("the loader is not done within soft_timeout, and goes on"),
+            Self::Timeout => f.write_str("the loader was not done within hard_timeout, and was ended"),
             Self::Panicked => f.write_str("the loader panicked"),
-            Self::Interrupted => f.write_str("the runtime in which the loader ran has ended"),
+            Self::Interrupted => f.write_str(
+                "the load that was waited for came to nothing, most likely because its runtime has ended",
+            ),
             Self::Unavailable(error) => error.fmt(f),
         }
     }
@@ -183,6 +191,7 @@ impl<E: fmt::Debug> fmt::Debug for LoadError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loader(error) => f.debug_tuple("Loader").field(error).finish(),
+            Self::StillLoading => f.write_str("StillLoading"),
             Self::Timeout => f.write_str("Timeout"),
             Self::Panicked => f.write_str("Panicked"),
             Self::Interrupted => f.write_str("Interrupted"),
@@ -191,10 +200,11 @@ impl<E: fmt::Debug> fmt::Debug for LoadError<E> {
     }
 }
 
-impl<E: StdError + 'static> StdError for LoadError<E> {
+/// For loaders with errors of any kind: neither `Box<dyn Error>`, `anyhow::Error` nor `String` is an error in the sense of
+/// this trait. So the loader's is no source; it is in the text, and in [`Loader`](Self::Loader).
+impl<E: fmt::Debug + fmt::Display> StdError for LoadError<E> {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Loader(error) => Some(&**error),
             Self::Unavailable(error) => Some(error),
             _ => None,
         }

@@ -19,6 +19,9 @@ pub enum Event<'a> {
         name: String,
         /// Why not.
         why: String,
+        /// Somebody has to mend something: Redis refused it, the value cannot be encoded, or a tag is wrong. Otherwise it
+        /// was written or removed meanwhile, or Redis went or came, which is all in order.
+        is_fault: bool,
     },
     /// A load behind a stale value failed; the stale value is served on.
     RefreshFailed {

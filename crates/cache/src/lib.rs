@@ -58,6 +58,7 @@ pub mod fuzzing;
 mod journal;
 mod key;
 mod l1;
+mod lines;
 mod load;
 mod lookup;
 mod namespace;

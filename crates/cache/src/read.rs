@@ -51,6 +51,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) version: Version,
     pub(crate) since: u64,
     pub(crate) removals: Option<&'a Removals>,
+    /// Just after its caller did: what cannot be read was told of.
+    pub(crate) again: bool,
 }
 
 /// When something is read: by our clock and the server's, in ms.
@@ -149,7 +151,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         // Counted in L1.
         if hit.value.is_some() { &namespace.counters.l1_hits } else { &namespace.counters.absent_hits }
             .tell(1);
-        let (age, left) = (now.saturating_sub(hit.born), hit.fresh.saturating_sub(now).max(1));
+        let (age, left) = (now.wrapping_sub(hit.born), hit.fresh.saturating_sub(now).max(1));
         Some(Entry { value: hit.value, tier: Tier::L1, age, left, cost: hit.cost })
     }
 
@@ -207,7 +209,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             };
             let entry = match value {
                 Value::BulkString(bytes) => {
-                    let reading = Reading { source: answer.source, version, since, removals: None };
+                    let reading =
+                        Reading { source: answer.source, version, since, removals: None, again: false };
                     self.judge(name, &bytes, reading, key).await
                 }
                 _ => None,
@@ -268,7 +271,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let tier = tier_of(reading.source);
         if self.is_raw() {
             let value = self.codec.decode(bytes).map_err(Corrupt::Codec);
-            let value = value.map_err(|why| self.corrupt(name, &why)).ok();
+            let value = value.map_err(|why| self.corrupt(name, &why, reading)).ok();
             return Ok(value.map(|value| Entry {
                 value: Some(Arc::new(value)),
                 tier,
@@ -280,7 +283,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let (Header { fields: header, tags }, payload) = match envelope::decode(bytes) {
             Ok(opened) => opened,
             Err(why) => {
-                self.corrupt(name, &why);
+                self.corrupt(name, &why, reading);
                 return Ok(None);
             }
         };
@@ -301,7 +304,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             false => match self.decode(&header, payload) {
                 Ok(value) => Some(Arc::new(value)),
                 Err(why) => {
-                    self.corrupt(name, &why);
+                    self.corrupt(name, &why, reading);
                     return Ok(None);
                 }
             },
@@ -309,19 +312,21 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let entry = Entry { value, tier, age, left, cost: header.cost_us / 1000 };
         if let Some(l1) = self.shared.l1.as_ref().filter(|_| moment.l1_is_live && left > 0) {
             let kept = left.min(self.options.l1_ttl);
+            let unpacked = header.uncompressed_len.max(payload.len() as u64);
+            let whole = unpacked.saturating_add((bytes.len() - payload.len()) as u64);
             let known = Known {
                 value: entry.value.clone(),
                 since: reading.since,
                 place: namespace.epochs.place(name),
                 version: reading.version,
                 tagged: !tags.is_empty(),
-                born: moment.now.saturating_sub(age),
+                born: moment.now.wrapping_sub(age),
                 until: moment.now.saturating_add(kept),
                 beyond: u32::try_from(left - kept).unwrap_or(u32::MAX),
                 cost: entry.cost,
-                bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                bytes: u32::try_from(whole).unwrap_or(u32::MAX),
             };
-            namespace.counters.l1_evictions.tell(l1.insert(key.to_owned(), known));
+            namespace.counters.l1_evictions.tell(l1.insert(key.to_owned(), known, moment.now));
         }
         Ok(Some(entry))
     }
@@ -334,7 +339,10 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         self.codec.decode(&whole).map_err(Corrupt::Codec)
     }
 
-    fn corrupt(&self, name: &[u8], why: &Corrupt) {
+    fn corrupt(&self, name: &[u8], why: &Corrupt, reading: Reading<'_>) {
+        if reading.again {
+            return;
+        }
         self.namespace.counters.corrupt.one();
         self.tell(&Event::Corrupt { name: shown(name), why });
     }

@@ -43,7 +43,8 @@ pub struct Stats {
     pub l1_entries: u64,
     /// Their values' bytes as encoded.
     pub l1_bytes: u64,
-    /// Keys of the pool, of all its caches and connections, that Redis must still be told to forget.
+    /// Keys of the pool, of all its caches and connections, that Redis must still be told to forget: values, their
+    /// fences, and what stands for a whole namespace.
     pub journal_keys: u64,
 }
 

@@ -27,18 +27,21 @@ fn anywhere() -> Pool {
 fn every_setting_that_makes_no_sense_is_named() {
     let pool = anywhere();
     let begin = || Cache::<u64, String>::builder(&pool, "users");
-    let cases: [(&str, CacheBuilder<u64, String>); 11] = [
+    let cases: [(&str, CacheBuilder<u64, String>); 14] = [
         ("ttl", begin().ttl(Duration::ZERO)),
         ("ttl", begin().ttl(Duration::from_micros(999))),
         ("negative_ttl", begin().negative_ttl(Duration::ZERO)),
         ("hard_timeout", begin().hard_timeout(Duration::ZERO)),
         ("soft_timeout", begin().soft_timeout(Duration::ZERO)),
+        ("soft_timeout", begin().soft_timeout(MINUTE)),
         ("jitter", begin().jitter(1.5)),
         ("jitter", begin().jitter(f64::NAN)),
         ("early_refresh", begin().early_refresh(0.0)),
         ("early_refresh", begin().early_refresh(f64::INFINITY)),
         ("l1", begin().l1(0, 100)),
         ("l1", begin().l1(100, 0)),
+        ("l1", begin().l1(100, 160)),
+        ("l1_ttl", begin().l1_ttl(Duration::ZERO)),
     ];
     for (name, builder) in cases {
         let shown = format!("{builder:?}");
@@ -48,7 +51,7 @@ fn every_setting_that_makes_no_sense_is_named() {
     }
     let all = problem(begin().ttl(Duration::ZERO).jitter(-1.0).early_refresh(-1.0).l1(0, 0));
     assert!(["ttl", "jitter", "early_refresh", "l1"].iter().all(|name| all.contains(name)), "{all}");
-    let fine = begin().soft_timeout(MINUTE).stale(MINUTE).early_refresh(1.0).negative_ttl(MINUTE).l1(1, 1);
+    let fine = begin().soft_timeout(SOON).stale(MINUTE).early_refresh(1.0).negative_ttl(MINUTE).l1(1, 161);
     let fine = fine.on_disconnect(OnDisconnect::ServeFor(MINUTE)).wait_for_others(MINUTE).schema(9);
     assert_eq!(fine.build().unwrap().name(&7), "users:9:{7}");
 }
@@ -57,16 +60,17 @@ fn every_setting_that_makes_no_sense_is_named() {
 fn raw_keys_refuse_each_setting_that_needs_more_than_a_bare_value_by_its_name() {
     let pool = anywhere();
     let begin = || Cache::<u64, String>::builder(&pool, "users").raw_keys(u64::to_string);
-    assert!(begin().ttl(MINUTE).soft_timeout(MINUTE).wait_for_others(MINUTE).build().is_ok());
+    assert!(begin().ttl(MINUTE).soft_timeout(SOON).wait_for_others(MINUTE).build().is_ok());
     let cases: Vec<(&str, CacheBuilder<u64, String>)> = vec![
         ("stale", begin().stale(MINUTE)),
         ("early_refresh", begin().early_refresh(1.0)),
         ("negative_ttl", begin().negative_ttl(MINUTE)),
         ("l1", begin().l1(10, 1000)),
+        ("schema", begin().schema(2)),
         #[cfg(feature = "lz4")]
         ("compression", begin().compression(cenote_cache::Compression::Lz4 { above: 100 })),
     ];
-    let names = ["stale", "early_refresh", "negative_ttl", "l1", "compression"];
+    let names = ["stale", "early_refresh", "negative_ttl", "l1", "schema", "compression"];
     for (name, builder) in cases {
         let error = problem(builder);
         let named: Vec<_> = names.into_iter().filter(|name| error.contains(name)).collect();
@@ -75,6 +79,20 @@ fn raw_keys_refuse_each_setting_that_needs_more_than_a_bare_value_by_its_name() 
     }
     let all = problem(begin().stale(MINUTE).early_refresh(1.0).negative_ttl(MINUTE).l1(10, 1000));
     assert!(names[..4].iter().all(|name| all.contains(name)), "{all}");
+}
+
+#[test]
+fn two_types_of_values_under_the_same_names_are_refused_while_both_live() {
+    let pool = anywhere();
+    let texts = Cache::<u64, String>::builder(&pool, "users").build().unwrap();
+    let numbers = || Cache::<u64, u64>::builder(&pool, "users");
+    let error = problem(numbers());
+    assert!(error.contains("another type") && error.contains("schema"), "{error}");
+    assert!(numbers().schema(2).build().is_ok());
+    assert!(Cache::<String, String>::builder(&pool, "users").build().is_ok(), "keys are but names");
+    assert!(numbers().raw_keys(u64::to_string).build().is_ok(), "these have names of their own");
+    drop(texts);
+    assert!(numbers().build().is_ok());
 }
 
 #[test]

@@ -25,7 +25,9 @@ impl Told {
         let told = self.0.clone();
         let listener = move |event: &Event<'_>| match event {
             Event::Corrupt { name, why } => told.lock().push(Said::Corrupt(name.clone(), (*why).clone())),
-            Event::NotStored { name, why } => told.lock().push(Said::NotStored(name.clone(), why.clone())),
+            Event::NotStored { name, why, .. } => {
+                told.lock().push(Said::NotStored(name.clone(), why.clone()));
+            }
             other => panic!("{other:?}"),
         };
         builder.on_event(listener).build().unwrap()

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use cenote_cache::{Event, Tier, Written};
+use cenote_cache::{Event, Lookup, Tier, Written};
 use cenote_testkit::{Log, Server, eventually_async};
 use common::{SOON, Source, patient, text, texts};
 
@@ -12,8 +12,11 @@ use common::{SOON, Source, patient, text, texts};
 async fn limits_without_an_end_are_limits_like_others() {
     let server = Server::start();
     let pool = patient(server.url());
-    let endless = || texts(&pool, "t").hard_timeout(Duration::MAX).soft_timeout(Duration::MAX);
-    let cache = endless().wait_for_others(Duration::MAX).l1(usize::MAX, usize::MAX).build().unwrap();
+    let limits = || texts(&pool, "t").hard_timeout(Duration::MAX).soft_timeout(Duration::MAX);
+    // Just less than what is for ever.
+    let nearly = Duration::from_secs(u64::MAX / 1000);
+    let endless = || limits().ttl(Duration::MAX).l1_ttl(nearly).wait_for_others(Duration::MAX);
+    let cache = endless().l1(usize::MAX, usize::MAX).build().unwrap();
     let source = Source::default();
     assert_eq!(text(cache.get_or_load(&1, source.load("one")).await), "one");
     assert_eq!(text(cache.get_or_load(&1, source.load("two")).await), "one");
@@ -23,6 +26,7 @@ async fn limits_without_an_end_are_limits_like_others() {
     assert_eq!(cache.get_or_load_many(&[1, 2], load).await.unwrap().len(), 2);
     assert_eq!(text(cache.get_or_load(&2, source.load("two")).await), "2");
     assert_eq!((source.asked(), cache.stats().not_stored), (1, 0));
+    eventually_async(SOON, "L1 answers", || async { cache.get(&1).await.unwrap().tier() == Tier::L1 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,4 +176,54 @@ async fn however_many_tagged_keys_are_asked_for_at_once_their_tags_are_not_asked
     assert!(found.len() == 49 && found.keys().all(|key| key % 2 == 0 && *key != 4));
     // Once to look, and once behind the fences, where another may have been quicker.
     assert_eq!((observer.calls("mget"), observer.calls("hmget")), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_tells_an_age_that_is_older_than_this_machine_and_takes_limits_without_an_end() {
+    let server = Server::start();
+    let builder = texts(&patient(server.url()), "t").ttl(Duration::MAX).l1_ttl(Duration::MAX / 2);
+    let cache = builder.l1(100, 1 << 20).build().unwrap();
+    let _ = cache.put(&1, &"old".to_owned()).await.unwrap();
+    let mut entry: Vec<u8> = server.observer().get(&["GET", &cache.name(&1)]);
+    let years = Duration::from_secs(100 * 365 * 86_400);
+    // When it was born, and the checksum over that.
+    let born = u64::from_le_bytes(entry[4..12].try_into().unwrap()).saturating_sub(years.as_millis() as u64);
+    entry[4..12].copy_from_slice(&born.to_le_bytes());
+    let end = entry.len() - 4;
+    let checksum = crc32fast::hash(&entry[..end]).to_le_bytes();
+    entry[end..].copy_from_slice(&checksum);
+    server.observer().command(&[b"SET", cache.name(&1).as_bytes(), &entry]).unwrap();
+    let ages = || async {
+        match cache.get(&1).await.unwrap() {
+            Lookup::Hit(found) => (found.tier, found.age),
+            other => panic!("{other:?}"),
+        }
+    };
+    let told = ages().await.1;
+    eventually_async(SOON, "L1 answers", || async { ages().await.0 == Tier::L1 }).await;
+    let (_, by_l1) = ages().await;
+    assert!(by_l1 >= told && by_l1 - told < SOON, "{told:?}, then {by_l1:?}");
+}
+
+#[cfg(feature = "lz4")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l1_weighs_values_as_they_are_and_not_as_they_were_compressed() {
+    let server = Server::start();
+    let builder =
+        texts(&patient(server.url()), "t").compression(cenote_cache::Compression::Lz4 { above: 100 });
+    let cache = builder.l1(1000, 1 << 20).build().unwrap();
+    let large = "a".repeat(100_000);
+    for key in 0..30 {
+        let _ = cache.put(&key, &large).await.unwrap();
+    }
+    let is_told = || async {
+        let _ = cache.get(&0).await.unwrap();
+        cache.stats().l1_entries > 0
+    };
+    eventually_async(SOON, "L1 has something", is_told).await;
+    for key in 0..30 {
+        assert!(cache.get(&key).await.unwrap().value().is_some());
+    }
+    let stats = cache.stats();
+    assert!((1..=10).contains(&stats.l1_entries) && stats.l1_bytes <= 1 << 20, "{stats:?}");
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cenote_cache::{Cache, CacheBuilder, Cx, Event, Lookup};
+use cenote_cache::{Cache, CacheBuilder, Cx, Event, Lookup, Written};
 use cenote_testkit::{Server, eventually_async};
 use common::gate::Gate;
 use common::{MINUTE, SOON, Source, patient, text, texts};
 
 type Texts = Cache<u64, String>;
+type BoxedLoad = std::pin::Pin<Box<dyn Future<Output = io::Result<Option<String>>> + Send>>;
 
 /// Values are stale soon after they were put; a loader that wants a fresh one says so.
 fn soon_stale(server: &Server) -> CacheBuilder<u64, String> {
@@ -69,6 +70,71 @@ async fn a_loader_sees_the_stale_value_and_may_keep_it() {
     };
     assert_eq!(text(cache.get_or_load(&2, none).await), "new");
     becomes(&cache, 2, "new").await;
+}
+
+/// A loader that, once it may, says that what is there is as good as new.
+fn not_modified(gate: &Gate) -> impl FnOnce(Cx<String>) -> BoxedLoad + Send + use<> {
+    let passing = gate.then(|| ());
+    move |cx| {
+        Box::pin(async move {
+            passing.await;
+            cx.ttl(MINUTE);
+            cx.not_modified();
+            Ok(Some("loaded for want of a stale value".to_owned()))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_as_good_as_new_keeps_its_tags() {
+    let server = Server::start();
+    let (cache, other) = (soon_stale(&server).build().unwrap(), soon_stale(&server).build().unwrap());
+    for removed_meanwhile in [false, true] {
+        let _ = cache.put_tagged(&1, &"old".to_owned(), &["team"]).await.unwrap();
+        let is_stale = || async { matches!(cache.get(&1).await.unwrap(), Lookup::Stale(_)) };
+        eventually_async(SOON, "it is stale", is_stale).await;
+        let gate = Gate::shut();
+        let before = cache.stats().loads;
+        assert_eq!(text(cache.get_or_load(&1, not_modified(&gate)).await), "old");
+        gate.has_begun().await;
+        if removed_meanwhile {
+            assert_eq!(other.remove_tag("team").await.unwrap(), Written::Applied);
+        }
+        let scripts = server.observer().calls("eval");
+        gate.open();
+        eventually_async(SOON, "it is stored", || async { server.observer().calls("eval") > scripts }).await;
+        if !removed_meanwhile {
+            becomes(&cache, 1, "old").await;
+            assert_eq!(other.remove_tag("team").await.unwrap(), Written::Applied);
+        }
+        for reader in [&cache, &other] {
+            let gone = || async { reader.get(&1).await.unwrap().value().is_none() };
+            eventually_async(SOON, "it is removed", gone).await;
+        }
+        assert_eq!(cache.stats().loads, before + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_died_in_its_load_holds_up_no_refresh() {
+    let server = Server::start();
+    let cache = soon_stale(&server).build().unwrap();
+    put_stale(&cache, 1, "old").await;
+    let fence = format!("{}:fill", cache.name(&1));
+    // Taken just now: somebody is at it. Of the 31 s for which it stands three are over: nobody is any more.
+    for (left, loads) in [("31000", 0), ("28000", 1)] {
+        server.observer().get::<()>(&["SET", &fence, "of another process", "PX", left]);
+        let (source, asked) = (Source::default(), server.observer().calls("pttl"));
+        let reads = || async {
+            let _ = text(cache.get_or_load(&1, source.load("new")).await);
+        };
+        eventually_async(SOON, "a reader looked how old the fence is", || async {
+            reads().await;
+            server.observer().calls("pttl") >= asked + 3 || source.asked() > 0
+        })
+        .await;
+        assert_eq!(source.asked(), loads);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -44,7 +44,7 @@ pub use cenote_pool_core::{
 
 #[cfg(feature = "cache")]
 pub use cenote_cache::{
-    self as cache, Cache, CacheBuilder, CacheKey, Cx, LoadError, Lookup, OnDisconnect, Tier, Written,
+    self as cache, Cache, CacheBuilder, CacheKey, Cx, KeyText, LoadError, Lookup, OnDisconnect, Tier, Written,
 };
 #[cfg(feature = "fallback-lru")]
 pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};

@@ -17,10 +17,10 @@ use slots::{Entry, Slots};
 
 /// With less than this in each, several shards would make a poor order of use, or have no room for what is large.
 const ENTRIES_OF_SHARD: usize = 512;
-const BYTES_OF_SHARD: usize = 1 << 20;
+const BYTES_OF_SHARD: usize = 4 << 20;
 const MOST_SHARDS: usize = 32;
 /// What an entry takes beside its value: key, places and bookkeeping, roughly.
-const OVERHEAD: usize = 160;
+pub(crate) const OVERHEAD: usize = 160;
 
 /// What L1 knows of a key, in as few cache lines as it goes.
 #[derive(Debug)]
@@ -33,13 +33,13 @@ pub(crate) struct Known<V> {
     /// The version at which it was last found valid, and whether it has tags.
     pub(crate) version: Version,
     pub(crate) tagged: bool,
-    /// When it was born and until when it is kept here, by our clock, in ms; and for how long from then it is fresh yet.
+    /// When it was born (wrapping: it may be older than our clock) and until when it is kept here, by our clock, in ms; and for how long from then it is fresh yet.
     pub(crate) born: u64,
     pub(crate) until: u64,
     pub(crate) beyond: u32,
     /// What its load cost, in ms.
     pub(crate) cost: u32,
-    /// Its length as encoded.
+    /// Its length as encoded, before it was compressed.
     pub(crate) bytes: u32,
 }
 
@@ -126,7 +126,7 @@ impl<K: Hash + Eq, V> L1<K, V> {
         let entry = counted.slots.entry(at)?;
         let known = &entry.known;
         if known.until > now && known.holds(namespace) {
-            let fresh = known.until + u64::from(known.beyond);
+            let fresh = known.until.saturating_add(u64::from(known.beyond));
             let hit = Hit { value: known.value.clone(), fresh, born: known.born, cost: known.cost };
             entry.hit();
             *(if hit.value.is_some() { &mut counted.hits } else { &mut counted.absent_hits }) += 1;
@@ -140,10 +140,10 @@ impl<K: Hash + Eq, V> L1<K, V> {
     }
 
     /// How many entries had to go for it.
-    pub(crate) fn insert(&self, key: K, known: Known<V>) -> usize {
+    pub(crate) fn insert(&self, key: K, known: Known<V>, now: u64) -> usize {
         let (shard, hash) = self.shard(&key);
         let mut lock = shard.lock();
-        let gone = lock.slots.insert(Entry::new(hash, key, known));
+        let gone = lock.slots.insert(Entry::new(hash, key, known), now);
         lock.evictions += gone.evicted as u64;
         drop(lock);
         gone.evicted
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(shards(1023, 64 << 20), 1);
         assert_eq!(shards(1025, 64 << 20), 2);
         assert_eq!(shards(10_000, 64 << 20), 16);
-        assert_eq!(shards(10_000, 3 << 20), 2);
+        assert_eq!(shards(10_000, 9 << 20), 2);
         assert_eq!(shards(1_000_000, 1 << 30), 32);
     }
 

@@ -32,12 +32,24 @@ impl<K, V> Entry<K, V> {
 
 /// What had to go: to be dropped without a lock.
 pub(super) struct Gone<K, V> {
-    /// Apart from the former entry of the same key.
+    /// Apart from the former entry of the same key, and from what was over.
     pub(super) evicted: usize,
     /// Most often it is one.
     _first: Option<Entry<K, V>>,
     _others: Vec<Entry<K, V>>,
 }
+
+impl<K, V> Gone<K, V> {
+    fn push(&mut self, entry: Entry<K, V>) {
+        match &mut self._first {
+            first @ None => *first = Some(entry),
+            Some(_) => self._others.push(entry),
+        }
+    }
+}
+
+/// How many slots an insertion looks at for entries that are over: more than it fills, so that these are all found.
+const SWEPT: usize = 2;
 
 pub(super) struct Slots<K, V> {
     /// Where the entry of each key is among the slots.
@@ -46,6 +58,7 @@ pub(super) struct Slots<K, V> {
     /// Slots with nothing in them; the last was freed last, so the hand comes to it last.
     free: Vec<u32>,
     hand: usize,
+    broom: usize,
     room: usize,
     bytes: usize,
     most_bytes: usize,
@@ -63,6 +76,7 @@ impl<K, V> Slots<K, V> {
             slots: Vec::new(),
             free: Vec::new(),
             hand: 0,
+            broom: 0,
             room: room.max(1),
             bytes: 0,
             most_bytes,
@@ -107,7 +121,7 @@ impl<K, V> Slots<K, V> {
     }
 
     /// Makes room for it; one that no room would be enough for is not kept.
-    pub(super) fn insert(&mut self, entry: Entry<K, V>) -> Gone<K, V>
+    pub(super) fn insert(&mut self, entry: Entry<K, V>, now: u64) -> Gone<K, V>
     where
         K: Eq,
     {
@@ -115,18 +129,29 @@ impl<K, V> Slots<K, V> {
         let former = self.find(entry.hash, &entry.key).and_then(|at| self.take(at));
         let mut gone = Gone { evicted: 0, _first: former, _others: Vec::new() };
         if weight > self.most_bytes {
+            gone.push(entry);
             return gone;
         }
+        self.sweep(now, &mut gone);
         while self.table.len() >= self.room || self.bytes + weight > self.most_bytes {
             let Some(evicted) = self.least_used().and_then(|at| self.take(at)) else { break };
             gone.evicted += 1;
-            match &mut gone._first {
-                first @ None => *first = Some(evicted),
-                Some(_) => gone._others.push(evicted),
-            }
+            gone.push(evicted);
         }
         self.put(entry);
         gone
+    }
+
+    /// Takes what is over from the slots to which the broom comes next.
+    fn sweep(&mut self, now: u64, gone: &mut Gone<K, V>) {
+        for _ in 0..SWEPT.min(self.slots.len()) {
+            self.broom = if self.broom + 1 < self.slots.len() { self.broom + 1 } else { 0 };
+            if self.slots[self.broom].as_ref().is_some_and(|entry| entry.known.until <= now)
+                && let Some(over) = self.take(self.broom as u32)
+            {
+                gone.push(over);
+            }
+        }
     }
 
     /// The slot of the first entry that was not hit since the hand last passed; `None` if there is no entry.
@@ -180,7 +205,7 @@ mod tests {
             version: Version::NONE,
             tagged: false,
             born: 0,
-            until: 0,
+            until: 100,
             beyond: 0,
             cost: 0,
             bytes,
@@ -202,7 +227,7 @@ mod tests {
     #[test]
     fn what_was_not_hit_since_the_hand_passed_goes_first_and_in_the_order_in_which_it_came() {
         let mut slots = Slots::new(4, 1 << 20);
-        let insert = |slots: &mut Slots<_, _>, key| slots.insert(entry(key, 1)).evicted;
+        let insert = |slots: &mut Slots<_, _>, key| slots.insert(entry(key, 1), 0).evicted;
         assert_eq!((0..4).map(|key| insert(&mut slots, key)).sum::<usize>(), 0);
         assert!(hit(&mut slots, 0) && hit(&mut slots, 2));
         assert_eq!((4..6).map(|key| insert(&mut slots, key)).sum::<usize>(), 2);
@@ -217,10 +242,21 @@ mod tests {
     #[test]
     fn what_there_is_no_room_for_at_all_replaces_its_former_entry_by_nothing() {
         let mut slots = Slots::new(4, 1000);
-        slots.insert(entry(1, 10));
-        slots.insert(entry(2, 10));
-        assert_eq!(slots.insert(entry(1, 2000)).evicted, 0);
+        slots.insert(entry(1, 10), 0);
+        slots.insert(entry(2, 10), 0);
+        assert_eq!(slots.insert(entry(1, 2000), 0).evicted, 0);
         assert!(find(&slots, 1).is_none() && find(&slots, 2).is_some());
+    }
+
+    #[test]
+    fn what_is_over_goes_as_others_come_and_is_no_eviction() {
+        let mut slots = Slots::new(1000, 1 << 20);
+        assert_eq!((0..400).map(|key| slots.insert(entry(key, 1), 0).evicted).sum::<usize>(), 0);
+        assert!((0..400).all(|key| hit(&mut slots, key)));
+        let late = |key| Entry { known: Known { until: 300, ..entry(key, 1).known }, ..entry(key, 1) };
+        assert_eq!((400..800).map(|key| slots.insert(late(key), 200).evicted).sum::<usize>(), 0);
+        assert_eq!(slots.len(), 400);
+        assert!((0..400).all(|key| find(&slots, key).is_none()));
     }
 
     #[test]
@@ -233,7 +269,7 @@ mod tests {
             match random.u32(..4) {
                 0 => drop(hit(&mut slots, key)),
                 1 => drop(find(&slots, key).and_then(|at| slots.take(at))),
-                _ => evicted += slots.insert(entry(key, random.u32(..1000))).evicted,
+                _ => evicted += slots.insert(entry(key, random.u32(..1000)), random.u64(..120)).evicted,
             }
             let held: Vec<_> = slots.slots.iter().flatten().collect();
             assert!(held.len() <= 50 && slots.bytes <= 50 * 300 && slots.slots.len() <= 50);

@@ -40,7 +40,7 @@ impl<V> Cx<V> {
         (Self { stale, said: said.clone() }, said)
     }
 
-    /// The value that is past its ttl or about to be, if there is one.
+    /// The value that is past its ttl or about to be, if there is one: as it is when the loader begins.
     pub fn stale(&self) -> Option<&Arc<V>> {
         self.stale.as_ref()
     }
@@ -56,7 +56,8 @@ impl<V> Cx<V> {
         self.said.lock().tags.push(tag.into());
     }
 
-    /// The [stale](Self::stale) value is as good as new: what the loader returns is not looked at, unless there is none.
+    /// The [stale](Self::stale) value is as good as new, and keeps its tags beside those that are said now: what the
+    /// loader returns is not looked at, unless there is no stale value.
     pub fn not_modified(&self) {
         self.said.lock().not_modified = true;
     }

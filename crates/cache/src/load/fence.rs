@@ -9,6 +9,7 @@ use cenote_pool_core::Conn;
 use cenote_pool_core::redis::aio::ConnectionLike;
 use cenote_pool_core::redis::{self, RedisError, Value};
 
+use crate::clock::now_ms;
 use crate::namespace::Names;
 use crate::write::Encoded;
 
@@ -37,10 +38,14 @@ pub(crate) struct Fence {
 
 /// What Redis said when the fence was asked for.
 pub(crate) struct Taken {
+    /// None: it was removed in between, or Redis [refused](Self::refusal) it.
     pub(crate) fence: Option<Fence>,
+    pub(crate) refusal: Option<String>,
     /// What was under the value's name by then.
     pub(crate) value: Value,
+    /// The server's time, and when we asked for it.
     pub(crate) time: Value,
+    pub(crate) asked: u64,
 }
 
 /// Takes the fences of these values by these tokens, each for `ms`, or joins them.
@@ -58,26 +63,36 @@ pub(crate) async fn take(
         // Read behind the fence: what is there now was stored by somebody who was done meanwhile.
         pipeline.cmd("GET").arg(*name);
     }
+    let asked = now_ms();
     let replies = conn.req_packed_commands(&pipeline, 0, 1 + fences.len() * 3).await?;
     let mut replies = replies.into_iter();
     let time = replies.next().unwrap_or_default();
     let taken = fences.iter().map(|(_, ours)| {
         let mut next = || replies.next().unwrap_or_default();
         let (set, there, value) = (next(), next(), next());
-        let (value, refusal) = match value.extract_error() {
+        let said = |value: Value| match value.extract_error() {
             Ok(value) => (value, None),
             Err(error) => (Value::Nil, Some(error.to_string())),
         };
+        let ((set, refused), (value, refusal)) = (said(set), said(value));
         let fence = match there {
             Value::BulkString(token) => {
                 Some(Fence { first: set == Value::Okay && token == *ours, token, refusal })
             }
-            // Removed in between, or refused.
             _ => None,
         };
-        Taken { fence, value, time: time.clone() }
+        Taken { fence, refusal: refused, value, time: time.clone(), asked }
     });
     Ok(taken.collect())
+}
+
+/// How long ago, in ms, a fence was taken or prolonged that was to stand for `ms`.
+pub(crate) async fn stood(conn: &mut Conn, name: &[u8], ms: u64) -> u64 {
+    let reply = conn.req_packed_command(redis::cmd("PTTL").arg(Names::fence(name))).await;
+    match reply {
+        Ok(Value::Int(left)) => u64::try_from(left).map_or(0, |left| ms.saturating_sub(left)),
+        _ => 0,
+    }
 }
 
 /// Whoever loads behind a fence that another took needs it for as long.

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use cenote_pool_core::Source;
 use cenote_pool_core::redis::{Arg, Cmd, Value};
+use foldhash::fast::RandomState;
 
 use super::cx::Said;
-use super::fence;
+use super::fence::{self, Fence};
 use super::flight::{Outcome, Ticket};
-use super::keep::{Keeper, Loaded};
+use super::keep::{Keeper, Loaded, NO_FENCE};
 use super::limits::{End, within_limits};
 use super::{Boarded, Flights, Seen, current_runtime, settle};
 use crate::cache::{Cache, Inner, Key, ROOM_OF_NAME};
@@ -52,9 +53,10 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
         let inner = &self.inner;
         let mut found = HashMap::with_capacity(keys.len());
         let mut asked: Vec<&K> = Vec::new();
+        let mut met = HashSet::with_capacity_and_hasher(keys.len(), RandomState::default());
         let now = now_ms();
         let l1 = inner.l1_at(now);
-        for key in keys {
+        for key in keys.iter().filter(|key| met.insert(*key)) {
             match l1.and_then(|l1| inner.hit(l1, key, now)) {
                 Some(entry) => found.extend(entry.value.map(|value| (key.clone(), value))),
                 None => asked.push(key),
@@ -68,8 +70,6 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             Ok((asked.iter().map(|_| None).collect(), nothing.tier, nothing.version))
         })?;
         let mut missing = Vec::new();
-        // Asked for twice, it is missing once.
-        let mut met = HashSet::new();
         let mut loader = Some(loader);
         let mut tickets = Vec::new();
         let mut waiting = Vec::new();
@@ -82,11 +82,10 @@ impl<K: Key, V: Send + Sync + 'static> Cache<K, V> {
             }
             if stale && !inner.shared.flights.is_flying(key) && !inner.shared.cooling.is_cool(key) {
                 if let Boarded::Begun(mut ticket, _) = inner.board(key, version) {
-                    inner.namespace.counters.refreshes.one();
                     ticket.is_behind = true;
                     tickets.push(ticket);
                 }
-            } else if !stale && !fresh && met.insert(key) {
+            } else if !stale && !fresh {
                 missing.push(key);
             }
         }
@@ -164,7 +163,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             Tier::L2 => self.removals_among(values.iter(), version).await,
             _ => None,
         };
-        let reading = Reading { source: answer.source, version, since, removals: removals.as_ref() };
+        let reading =
+            Reading { source: answer.source, version, since, removals: removals.as_ref(), again: false };
         let moment = self.moment(answer.source).await;
         let mut hits = 0;
         let mut entries = Vec::with_capacity(keys.len());
@@ -223,6 +223,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         }
         let namespace = &self.namespace;
         namespace.counters.loads.one();
+        namespace.counters.refreshes.add(tickets.iter().filter(|ticket| ticket.is_behind).count());
         let began = Instant::now();
         let keys: Vec<K> = tickets.iter().map(|ticket| ticket.key().clone()).collect();
         let slow = || tickets.iter().for_each(Ticket::slow);
@@ -262,7 +263,9 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             }
             return (left, Keeper::Fallback { waited: false });
         }
-        let Ok(mut conn) = namespace.strict() else { return (tickets, Keeper::Nobody) };
+        let Ok(mut conn) = namespace.strict() else {
+            return (tickets, Keeper::Nobody(NO_FENCE.to_owned()));
+        };
         let mut brief = namespace.after(tier, conn.clone());
         let asked = tickets.iter().zip(&names);
         let asked: Vec<_> =
@@ -289,7 +292,7 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let removals = self.removals_among(taken.iter().map(|taken| &taken.value), seen).await;
         let mut fences = Vec::new();
         for ((ticket, taken), name) in tickets.into_iter().zip(taken).zip(&names) {
-            namespace.clock.learn(&taken.time);
+            namespace.clock.learn(&taken.time, taken.asked);
             let found = self.judge_load(name, taken.value, Source::Redis, &ticket, removals.as_ref()).await;
             if let Some(entry) = found {
                 if let Some(fence) = &taken.fence {
@@ -300,7 +303,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             }
             left.push(ticket);
             // Without one, whatever it commits is refused.
-            fences.push(taken.fence.unwrap_or_default());
+            let none = || Fence { refusal: taken.refusal, ..Fence::default() };
+            fences.push(taken.fence.unwrap_or_else(none));
         }
         (left, Keeper::Redis(conn, fences))
     }
@@ -328,9 +332,13 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
                 cost,
             })
             .collect();
-        self.keep(keeper, &loads).await;
+        let kept = self.keep(keeper, &loads).await;
         for (ticket, value) in tickets.into_iter().zip(values) {
-            self.forgive(ticket.key());
+            if kept || !ticket.is_behind {
+                self.forgive(ticket.key());
+            } else {
+                self.rest(ticket.key());
+            }
             ticket.end(Outcome::Loaded(value));
         }
     }

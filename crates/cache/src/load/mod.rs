@@ -151,8 +151,8 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
             match Flights::board(&self.shared, &self.namespace, &key, place, version) {
                 Boarded::Begun(ticket, mut waiting) => {
                     let handle = current_runtime()?;
-                    let load =
-                        Load { cache: self.clone(), name, ticket, stale: None, tier, why: Why::Missing };
+                    let (stale, tags, why) = (None, Vec::new(), Why::Missing);
+                    let load = Load { cache: self.clone(), name, ticket, stale, tags, tier, why, cost: 0 };
                     handle.spawn(load.run(loader));
                     return settle(waiting.outcome().await).unwrap_or(Err(LoadError::Interrupted));
                 }
@@ -174,7 +174,7 @@ fn settle<V, E: Send + Sync + 'static>(
     outcome: Option<Outcome<V>>,
 ) -> Option<Result<Option<Arc<V>>, LoadError<E>>> {
     // Past the soft limit.
-    let Some(outcome) = outcome else { return Some(Err(LoadError::Timeout)) };
+    let Some(outcome) = outcome else { return Some(Err(LoadError::StillLoading)) };
     Some(match outcome {
         Outcome::Loaded(value) => Ok(value),
         Outcome::Failed(error) => Err(LoadError::Loader(downcast(error)?)),

@@ -54,9 +54,10 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let place = self.namespace.epochs.place(&name);
         if let Boarded::Begun(ticket, _) = Flights::board(&self.shared, &self.namespace, key, place, version)
         {
-            self.namespace.counters.refreshes.one();
             let stale = entry.value.clone();
-            let load = Load { cache: self.clone(), name, ticket, stale, tier: entry.tier, why: Why::Refresh };
+            let (tier, cost) = (entry.tier, entry.cost);
+            let (tags, why) = (Vec::new(), Why::Refresh);
+            let load = Load { cache: self.clone(), name, ticket, stale, tags, tier, why, cost };
             handle.spawn(load.run(loader));
         }
     }
@@ -73,6 +74,11 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
     /// The source failed: it is left alone for a moment, and the stale value is served on.
     pub(super) fn refresh_failed(&self, key: &K, name: &[u8], how: &'static str) {
         self.tell(&Event::RefreshFailed { name: shown(name), how });
+        self.rest(key);
+    }
+
+    /// The source is left alone for a moment.
+    pub(super) fn rest(&self, key: &K) {
         self.shared.cooling.cool(key.clone(), now_ms() + REST);
     }
 

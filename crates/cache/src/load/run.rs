@@ -10,9 +10,10 @@ use cenote_pool_core::{Conn, Source};
 use super::cx::Cx;
 use super::fence::{self, Taken};
 use super::flight::{Flight, Holder, Outcome, Ticket};
-use super::keep::{Keeper, Loaded};
+use super::keep::{Keeper, Loaded, NO_FENCE};
 use super::limits::{End, within_limits};
 use crate::cache::{Inner, Key};
+use crate::envelope;
 use crate::lookup::Tier;
 use crate::namespace::{Removals, Version};
 use crate::read::{Entry, Reading};
@@ -20,6 +21,8 @@ use crate::read::{Entry, Reading};
 /// Pauses between looks at whether another process is done.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 const LAST_LOOK: Duration = Duration::from_millis(50);
+/// A process that loads behind a value that is there is taken for dead no sooner, in ms.
+const LEAST_PATIENCE: u64 = 1_000;
 /// A fence that is removed each time it is taken is not to be had.
 const ATTEMPTS: usize = 3;
 
@@ -35,14 +38,18 @@ pub(super) struct Load<K: Key, V> {
     pub(super) cache: Arc<Inner<K, V>>,
     pub(super) name: Vec<u8>,
     pub(super) ticket: Ticket<K, V>,
+    /// What is there already, and its tags.
     pub(super) stale: Option<Arc<V>>,
+    pub(super) tags: Vec<String>,
     /// Who told its caller what there is.
     pub(super) tier: Tier,
     pub(super) why: Why,
+    /// What the last load took, in ms.
+    pub(super) cost: u32,
 }
 
 impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
-    pub(super) async fn run<F, Fut, E>(self, loader: F)
+    pub(super) async fn run<F, Fut, E>(mut self, loader: F)
     where
         F: FnOnce(Cx<V>) -> Fut,
         Fut: Future<Output = Result<Option<V>, E>>,
@@ -54,15 +61,21 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
         };
         let namespace = &self.cache.namespace;
         namespace.counters.loads.one();
+        if self.why == Why::Refresh {
+            namespace.counters.refreshes.one();
+        }
         let (cx, said) = Cx::new(self.stale.clone());
         let began = Instant::now();
         let end = within_limits(&self.cache.options, || self.ticket.slow(), || loader(cx)).await;
         let cost = began.elapsed();
         let outcome = match end {
             End::Loaded(value) => {
-                let said = said.lock().clone();
-                let value = match &self.stale {
-                    Some(stale) if said.not_modified => Some(stale.clone()),
+                let mut said = said.lock().clone();
+                let value = match self.stale.take() {
+                    Some(stale) if said.not_modified => {
+                        said.tags.append(&mut self.tags);
+                        Some(stale)
+                    }
                     _ => value.map(Arc::new),
                 };
                 let load = Loaded {
@@ -72,8 +85,13 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
                     said: &said,
                     cost,
                 };
-                self.cache.keep(keeper, &[load]).await;
-                self.cache.forgive(self.ticket.key());
+                let kept = self.cache.keep(keeper, &[load]).await;
+                if kept || self.why == Why::Missing {
+                    self.cache.forgive(self.ticket.key());
+                } else {
+                    // The next reader of the stale value would load it again for nothing.
+                    self.cache.rest(self.ticket.key());
+                }
                 Outcome::Loaded(value)
             }
             failed => {
@@ -91,27 +109,33 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
     }
 
     /// Takes the fence. An `Err` is the end of the flight: somebody else has the value, or is about to.
-    async fn keeper(&self) -> Result<Keeper, Outcome<V>> {
-        let (namespace, options) = (&self.cache.namespace, &self.cache.options);
+    async fn keeper(&mut self) -> Result<Keeper, Outcome<V>> {
+        let cache = self.cache.clone();
+        let (namespace, options) = (&cache.namespace, &cache.options);
         let (began, patience) = (Instant::now(), options.wait.unwrap_or_default());
         let mut pause = FIRST_LOOK;
         let mut attempts = 0;
         loop {
             if namespace.is_local().unwrap_or(true) {
-                return match self.cache.kept_locally(&self.name, &self.ticket).await {
-                    Some(entry) if self.why == Why::Missing => Err(Outcome::Loaded(entry.value)),
-                    _ => Ok(Keeper::Fallback { waited: false }),
-                };
+                if self.why == Why::Refresh {
+                    let answer = namespace.query(redis::cmd("GET").arg(&self.name)).await;
+                    let there = answer.map(|answer| (answer.value, answer.source));
+                    self.see(there.unwrap_or((Value::Nil, Source::Redis))).await;
+                } else if let Some(entry) = self.cache.kept_locally(&self.name, &self.ticket).await {
+                    return Err(Outcome::Loaded(entry.value));
+                }
+                return Ok(Keeper::Fallback { waited: false });
             }
-            let Ok(mut conn) = namespace.strict() else { return Ok(Keeper::Nobody) };
-            let Taken { fence, value, .. } = match self.take(namespace.after(self.tier, conn.clone())).await {
-                Ok(Some(taken)) => taken,
-                Ok(None) => return Ok(Keeper::Nobody),
-                Err(keeper) => return Ok(keeper),
-            };
-            if self.why == Why::Missing
-                && let Some(entry) = self.found(value).await
-            {
+            let Ok(mut conn) = namespace.strict() else { return Ok(Keeper::Nobody(NO_FENCE.to_owned())) };
+            let Taken { fence, value, refusal, .. } =
+                match self.take(namespace.after(self.tier, conn.clone())).await {
+                    Ok(Some(taken)) => taken,
+                    Ok(None) => return Ok(Keeper::Nobody(NO_FENCE.to_owned())),
+                    Err(keeper) => return Ok(keeper),
+                };
+            if self.why == Why::Refresh {
+                self.see((value, Source::Redis)).await;
+            } else if let Some(entry) = self.found(value).await {
                 if let Some(fence) = &fence {
                     fence::release(&mut conn, &self.name, fence).await;
                 }
@@ -119,10 +143,11 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
             }
             let Some(fence) = fence else {
                 attempts += 1;
-                if attempts < ATTEMPTS {
-                    continue;
+                match refusal {
+                    Some(refusal) => return Ok(Keeper::Nobody(refusal)),
+                    None if attempts < ATTEMPTS => continue,
+                    None => return Ok(Keeper::Nobody(NO_FENCE.to_owned())),
                 }
-                return Ok(Keeper::Nobody);
             };
             if fence.first {
                 return Ok(Keeper::Redis(conn, vec![fence]));
@@ -138,9 +163,11 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
                 }
                 // Nobody is at it any more.
                 Holder::Ended => {}
-                // Another process is at it already.
-                _ if self.why == Why::Refresh => return Err(Outcome::Gone),
-                _ if began.elapsed() < patience => {
+                // Another process is at it already, unless it has died.
+                _ if self.why == Why::Refresh && !self.is_abandoned(&mut conn).await => {
+                    return Err(Outcome::Gone);
+                }
+                _ if self.why == Why::Missing && began.elapsed() < patience => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LAST_LOOK);
                     continue;
@@ -149,6 +176,26 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
             }
             fence::extend(&mut conn, std::iter::once(&self.name), options.fence()).await;
             return Ok(Keeper::Redis(conn, vec![fence]));
+        }
+    }
+
+    /// Whoever took the fence takes longer than the last load behind a value that is there, and longer than that may be.
+    async fn is_abandoned(&self, conn: &mut Conn) -> bool {
+        let stood = fence::stood(conn, &self.name, self.cache.options.fence()).await;
+        stood > LEAST_PATIENCE + 2 * u64::from(self.cost)
+    }
+
+    /// What is there now, behind the fence, and with which tags: whoever says that it is as good as new says so of this,
+    /// and not of what its caller was served.
+    async fn see(&mut self, (value, source): (Value, Source)) {
+        (self.stale, self.tags) = (None, Vec::new());
+        let Value::BulkString(bytes) = value else { return };
+        let Some(entry) = self.cache.judge_bytes(&self.name, &bytes, source, &self.ticket, None).await else {
+            return;
+        };
+        self.stale = entry.value;
+        if let Ok((header, _)) = envelope::decode(&bytes) {
+            self.tags = header.tags.iter().map(str::to_owned).collect();
         }
     }
 
@@ -167,7 +214,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
         let taken = fence::take(&mut conn, &fences, self.cache.options.fence()).await;
         let taken = taken.map_err(|error| Keeper::without(&error))?.pop();
         if let Some(taken) = &taken {
-            namespace.clock.learn(&taken.time);
+            namespace.clock.learn(&taken.time, taken.asked);
         }
         // Redis was too slow for the caller, and is there all the same.
         if !self.cache.is_raw() && !self.version().is_known() {
@@ -199,9 +246,21 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         removals: Option<&Removals>,
     ) -> Option<Entry<V>> {
         let Value::BulkString(bytes) = value else { return None };
-        let flight = &ticket.flight;
-        let reading = Reading { source, version: flight.version(), since: flight.since, removals };
-        let entry = self.judge(name, &bytes, reading, ticket.key()).await?;
+        let entry = self.judge_bytes(name, &bytes, source, ticket, removals).await?;
         (entry.left > 0).then_some(entry)
+    }
+
+    async fn judge_bytes(
+        &self,
+        name: &[u8],
+        bytes: &[u8],
+        source: Source,
+        ticket: &Ticket<K, V>,
+        removals: Option<&Removals>,
+    ) -> Option<Entry<V>> {
+        let flight = &ticket.flight;
+        let reading =
+            Reading { source, version: flight.version(), since: flight.since, removals, again: true };
+        self.judge(name, bytes, reading, ticket.key()).await
     }
 }

@@ -16,9 +16,10 @@ use cenote_pool_core::redis::{self, Cmd, Pipeline, Value};
 use cenote_pool_core::{Answer, Answers, Conn, DegradableConn, Pool, Source};
 use parking_lot::Mutex;
 
-use crate::clock::ServerClock;
+use crate::clock::{ServerClock, now_ms};
 use crate::error::Error;
 use crate::journal::JournalFile;
+use crate::lines::Lines;
 use crate::lookup::Tier;
 use crate::stats::Counters;
 
@@ -56,6 +57,7 @@ pub(crate) struct Namespace {
     pub(crate) tracker: Tracker,
     pub(crate) clock: ServerClock,
     pub(crate) counters: Counters,
+    pub(crate) lines: Lines,
     journal: Option<Arc<JournalFile>>,
     conns: Conns,
     /// Values lie as they are, and no version says whether they are valid.
@@ -75,6 +77,7 @@ impl Namespace {
             tracker: Tracker::new(&pool),
             clock: ServerClock::default(),
             counters: Counters::new(&names.title),
+            lines: Lines::default(),
             conns: Conns::default(),
             pool,
             names,
@@ -227,16 +230,19 @@ impl Namespace {
 
     /// What is known without asking.
     pub(crate) fn known_version(&self) -> Version {
-        if self.tracker.is_live(crate::clock::now_ms()) { self.versions.known() } else { Version::NONE }
+        if self.tracker.is_live(now_ms()) { self.versions.known() } else { Version::NONE }
     }
 
     /// Asks the server for its time now and then; without an answer ages are told by what is known.
     pub(crate) async fn learn_time(&self) {
-        if self.clock.is_due()
-            && let Ok(mut conn) = self.strict()
+        if !self.clock.is_due() {
+            return;
+        }
+        let asked = now_ms();
+        if let Ok(mut conn) = self.strict()
             && let Ok(reply) = conn.req_packed_command(&redis::cmd("TIME")).await
         {
-            self.clock.learn(&reply);
+            self.clock.learn(&reply, asked);
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cenote_pool_core::{Currency, Event, Invalidation, Pool, Subscriber};
+use cenote_pool_core::{Currency, Event, Invalidation, Pool, State, Subscriber};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -108,13 +108,17 @@ impl Task {
                         namespace.begin_anew();
                     }
                     Err(error) if error.is_refused() => {
+                        namespace.tracker.refused.store(true, Ordering::Relaxed);
+                        // Without any Redis there is nothing to be told, and nothing to mend.
+                        if namespace.pool.state() == State::Embedded {
+                            return;
+                        }
                         tracing::warn!(
                             target: "cenote",
                             cache = namespace.names.title,
                             %error,
                             "L1 stays empty: Redis does not tell of changes"
                         );
-                        namespace.tracker.refused.store(true, Ordering::Relaxed);
                         return;
                     }
                     Err(error) if error.is_closed() => return,
