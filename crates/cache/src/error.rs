@@ -210,3 +210,20 @@ impl<E: fmt::Debug + fmt::Display> StdError for LoadError<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_loader_fails_with_a_failed_load_is_an_error_that_says_so() {
+        fn said(error: impl StdError) -> String {
+            error.to_string()
+        }
+        let boxed: Box<dyn StdError + Send + Sync> = "no source".into();
+        assert_eq!(said(LoadError::Loader(Arc::new(boxed))), "the loader failed: no source");
+        assert_eq!(said(LoadError::Loader(Arc::new("no source".to_owned()))), "the loader failed: no source");
+        assert!(said(LoadError::<String>::StillLoading).contains("soft_timeout"));
+        assert!(said(LoadError::<String>::Timeout).contains("hard_timeout"));
+    }
+}

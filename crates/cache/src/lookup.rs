@@ -92,7 +92,8 @@ impl<V> Lookup<V> {
 #[non_exhaustive]
 pub enum Written {
     /// Redis did it: no process that asks Redis from now on reads what was there before. One with an L1 does not ask in
-    /// which version the namespace is, but is told: a removal by a tag and a clear reach it a moment later.
+    /// which version the namespace is, but is told: a removal by a tag and a clear reach it a moment later. And one that was
+    /// loading the key hands what it loads to its callers, without storing it.
     Applied,
     /// Redis is away. This process acts as if it were done; other processes may read what was there before, until Redis
     /// is back and this process has had it removed there.

@@ -156,11 +156,11 @@ async fn a_change_by_other_code_while_it_is_loaded_makes_no_second_load() {
     let told = cache.stats().invalidations;
     server.observer().get::<()>(&["SET", &cache.name(&1), ""]);
     eventually_async(SOON, "it is told", || async { cache.stats().invalidations > told }).await;
-    let fences = server.observer().calls("time");
+    let fences = server.observer().calls("set");
     let (second, late) = (Source::default(), cache.clone());
     let load = second.load("two");
     let late = tokio::spawn(async move { text(late.get_or_load(&1, load).await) });
-    eventually_async(SOON, "it meets the fence", || async { server.observer().calls("time") > fences }).await;
+    eventually_async(SOON, "it meets the fence", || async { server.observer().calls("set") > fences }).await;
     gate.open();
     within(SOON, early.join_all()).await;
     assert_eq!(within(SOON, late).await.unwrap(), "one");

@@ -5,6 +5,7 @@ mod cx;
 mod fence;
 mod flight;
 mod keep;
+mod keeper;
 mod limits;
 mod many;
 mod refresh;
