@@ -1,0 +1,183 @@
+//! Settings on their way to a limiter.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use cenote_pool_core::{Pool, State};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::key::{self, check_name};
+use crate::limiter::{Policy, RateLimiter};
+use crate::quota::Quota;
+
+pub(crate) type Resolver = dyn Fn(&str, &str) -> Option<Quota> + Send + Sync;
+
+/// What a limiter does while Redis does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnOutage {
+    /// Each process decides by itself, at its [share](RateLimiterBuilder::nodes) of the quota.
+    #[default]
+    Fallback,
+    /// All is allowed.
+    Open,
+    /// All is refused.
+    Closed,
+}
+
+/// Collects settings; [`build`](Self::build) checks them all.
+#[must_use = "nothing is made before `build`"]
+pub struct RateLimiterBuilder {
+    pub(crate) pool: Pool,
+    pub(crate) name: String,
+    policies: Vec<(String, Quota)>,
+    pub(crate) resolver: Option<Box<Resolver>>,
+    pub(crate) on_outage: OnOutage,
+    pub(crate) nodes: u64,
+    pub(crate) limit: Duration,
+    pub(crate) fallback_keys: usize,
+    pub(crate) block_keys: usize,
+    pub(crate) shadow: bool,
+    pub(crate) now: Option<Arc<AtomicU64>>,
+}
+
+impl RateLimiterBuilder {
+    pub(crate) fn new(pool: &Pool, name: &str) -> Self {
+        Self {
+            pool: pool.clone(),
+            name: name.to_owned(),
+            policies: Vec::new(),
+            resolver: None,
+            on_outage: OnOutage::default(),
+            nodes: 1,
+            limit: Duration::from_millis(50),
+            fallback_keys: 100_000,
+            block_keys: 10_000,
+            shadow: false,
+            now: None,
+        }
+    }
+
+    /// The quota of a limiter that has one policy; its name is `default`.
+    pub fn quota(self, quota: Quota) -> Self {
+        self.policy("default", quota)
+    }
+
+    /// Adds a policy by a name of its own. A call must satisfy all policies of its limiter, and is charged to all or
+    /// to none of them.
+    pub fn policy(mut self, name: &str, quota: Quota) -> Self {
+        self.policies.push((name.to_owned(), quota));
+        self
+    }
+
+    /// Asked at each call, with the policy's name and the key, for a quota in place of the policy's. It must be quick.
+    ///
+    /// When a key's quota changes, the tokens it has used stay used. One that is not valid fails the call.
+    pub fn resolver(
+        mut self,
+        resolver: impl Fn(&str, &str) -> Option<Quota> + Send + Sync + 'static,
+    ) -> Self {
+        self.resolver = Some(Box::new(resolver));
+        self
+    }
+
+    /// What happens while Redis does not answer. Default: [`OnOutage::Fallback`].
+    pub fn on_outage(mut self, policy: OnOutage) -> Self {
+        self.on_outage = policy;
+        self
+    }
+
+    /// How many processes share the quota. While Redis does not answer, each lets through 1/n of the rate, and 1/n of
+    /// the burst at once, but at least one. Default 1.
+    pub fn nodes(mut self, nodes: u64) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// How long a call waits for Redis. After three calls in a row that waited in vain, Redis is left alone for a
+    /// second, and then asked by one call. Default 50 ms.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// For how many keys this process keeps a bucket while Redis does not answer. Beyond that, new keys share one
+    /// bucket for each policy. Default 100,000.
+    pub fn fallback_keys(mut self, keys: usize) -> Self {
+        self.fallback_keys = keys;
+        self
+    }
+
+    /// For how many keys at most it is remembered that Redis refused them; 0 is none. What another process gives back
+    /// is noticed up to a second later. Default 10,000.
+    pub fn block_keys(mut self, keys: usize) -> Self {
+        self.block_keys = keys;
+        self
+    }
+
+    /// Decides and charges as ever, and allows what would be refused; [`Decision::shadow`](crate::Decision::shadow)
+    /// says so. Default: no.
+    pub fn shadow(mut self, on: bool) -> Self {
+        self.shadow = on;
+        self
+    }
+
+    /// For tests: microseconds in place of the server's time.
+    #[doc(hidden)]
+    pub fn injected_time(mut self, now: Arc<AtomicU64>) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// Makes the limiter, without I/O.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be, each with what would be right.
+    pub fn build(mut self) -> Result<RateLimiter, Error> {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return Err(Error::Config(format!("limiter {:?}: {}", self.name, problems.join("; "))));
+        }
+        let mut policies = Vec::with_capacity(self.policies.len());
+        for (name, quota) in std::mem::take(&mut self.policies) {
+            policies.push(Policy { name: name.into(), rate: quota.rate()? });
+        }
+        let embedded = self.pool.state() == State::Embedded;
+        let (prefix, resolver) = (key::prefix(&self.name), self.resolver.take());
+        Ok(RateLimiter::new(Engine::new(self, embedded), prefix, policies, resolver))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        problems.extend(check_name("limiter", &self.name).err());
+        for (index, (name, _)) in self.policies.iter().enumerate() {
+            problems.extend(check_name("policy", name).err());
+            if self.policies[..index].iter().any(|(other, _)| other == name) {
+                problems.push(format!("two policies are called {name:?}: give one another name"));
+            }
+        }
+        let mut wrong = |is: bool, why: &str| {
+            if is {
+                problems.push(why.to_owned());
+            }
+        };
+        wrong(self.policies.is_empty(), "it has no quota: add one with .quota(..) or .policy(..)");
+        wrong(self.nodes == 0, "nodes must be at least 1");
+        wrong(self.limit.is_zero(), "timeout must be more than 0");
+        problems
+    }
+}
+
+impl fmt::Debug for RateLimiterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiterBuilder")
+            .field("name", &self.name)
+            .field("policies", &self.policies)
+            .field("on_outage", &self.on_outage)
+            .finish_non_exhaustive()
+    }
+}

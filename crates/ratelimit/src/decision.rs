@@ -1,0 +1,121 @@
+//! What a limiter answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::Item;
+
+/// Who decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// Redis, which all processes share.
+    Redis,
+    /// This process, at its share of the quota, because Redis did not answer in time.
+    Fallback,
+    /// This process, because Redis had refused the same and it is too early to ask again.
+    BlockedLocally,
+    /// [`OnOutage::Open`](crate::OnOutage::Open): Redis did not answer in time.
+    Open,
+    /// [`OnOutage::Closed`](crate::OnOutage::Closed): Redis did not answer in time.
+    Closed,
+}
+
+/// A decision, with what headers tell of it. Of several policies it describes the one that refuses for longest, or, if
+/// all allow, the one with the least remaining.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Decision {
+    /// May the call go on?
+    pub allowed: bool,
+    /// The most that the policy lets through at once, by whoever decided.
+    pub limit: u64,
+    /// What is left of that after this call.
+    pub remaining: u64,
+    /// After this time the same call is allowed, if nobody else takes it before. Zero if it is allowed now. It is never
+    /// too early.
+    pub retry_after: Duration,
+    /// After this time all is as if nothing had been taken.
+    pub reset_after: Duration,
+    /// The policy that this describes.
+    pub policy: Arc<str>,
+    /// Who decided.
+    pub source: Source,
+    /// It would have been refused, and is allowed because the limiter is in shadow mode.
+    pub shadow: bool,
+    violated: Vec<Arc<str>>,
+    receipt: Option<Receipt>,
+}
+
+/// When a charge was made, by the clock of whoever decided, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Receipt {
+    pub(crate) at: u64,
+    pub(crate) local: bool,
+}
+
+/// What became of one item. Times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) fits: bool,
+    pub(crate) limit: u64,
+    pub(crate) remaining: u64,
+    pub(crate) retry: u64,
+    pub(crate) reset: u64,
+}
+
+impl Decision {
+    /// The policies that refuse, in the order of the call; in shadow mode those that would.
+    pub fn violated(&self) -> &[Arc<str>] {
+        &self.violated
+    }
+
+    /// From one verdict for each item. `at` is when it was made.
+    pub(crate) fn new(items: &[Item], verdicts: &[Verdict], source: Source, at: Option<u64>) -> Self {
+        let violated: Vec<_> = both(items, verdicts)
+            .filter(|(_, verdict)| !verdict.fits)
+            .map(|(item, _)| item.policy.clone())
+            .collect();
+        let allowed = violated.is_empty();
+        let described = if allowed {
+            both(items, verdicts).min_by_key(|(_, verdict)| verdict.remaining)
+        } else {
+            both(items, verdicts)
+                .filter(|(_, verdict)| !verdict.fits)
+                .reduce(|longest, next| if next.1.retry > longest.1.retry { next } else { longest })
+        };
+        let local = source == Source::Fallback;
+        let receipt = at.filter(|_| allowed).map(|at| Receipt { at, local });
+        let (policy, verdict) = described.map_or_else(
+            || (Arc::from(""), Verdict { fits: true, limit: 0, remaining: 0, retry: 0, reset: 0 }),
+            |(item, verdict)| (item.policy.clone(), *verdict),
+        );
+        Self {
+            allowed,
+            limit: verdict.limit,
+            remaining: verdict.remaining,
+            retry_after: Duration::from_micros(verdict.retry),
+            reset_after: Duration::from_micros(verdict.reset),
+            policy,
+            source,
+            shadow: false,
+            violated,
+            receipt,
+        }
+    }
+
+    /// `None` if there is nothing to give back.
+    pub(crate) fn receipt(&self) -> Option<Receipt> {
+        self.receipt
+    }
+
+    pub(crate) fn in_shadow(mut self) -> Self {
+        self.shadow = !self.allowed;
+        self.allowed = true;
+        self
+    }
+}
+
+fn both<'a>(items: &'a [Item], verdicts: &'a [Verdict]) -> impl Iterator<Item = (&'a Item, &'a Verdict)> {
+    items.iter().zip(verdicts)
+}

@@ -1,0 +1,234 @@
+//! Who decides: what was refused before, Redis, or the outage policy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use cenote_pool_core::redis::RedisError;
+use parking_lot::Mutex;
+
+use crate::blocks::{Asked, Blocks};
+use crate::breaker::Breaker;
+use crate::builder::{OnOutage, RateLimiterBuilder};
+use crate::call::{Item, Mode};
+use crate::decision::{Decision, Receipt, Source, Verdict};
+use crate::local::Local;
+use crate::remote::Remote;
+use crate::stats::{Counters, Stats};
+
+/// How long a call that is refused for want of Redis should wait, unless it is known when Redis is asked again.
+const CLOSED_US: u64 = 1_000_000;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    name: String,
+    remote: Remote,
+    local: Mutex<Local>,
+    blocks: Blocks,
+    breaker: Breaker,
+    on_outage: OnOutage,
+    shadow: bool,
+    embedded: bool,
+    counters: Counters,
+    /// A failure was told of, and no call has succeeded since.
+    told: AtomicBool,
+    began: Instant,
+    injected: Option<Arc<AtomicU64>>,
+}
+
+impl Engine {
+    pub(crate) fn new(builder: RateLimiterBuilder, embedded: bool) -> Self {
+        Self {
+            remote: Remote::new(&builder.pool, builder.limit),
+            local: Mutex::new(Local::new(builder.fallback_keys, builder.nodes)),
+            blocks: Blocks::new(builder.block_keys),
+            breaker: Breaker::default(),
+            on_outage: builder.on_outage,
+            shadow: builder.shadow,
+            embedded,
+            counters: Counters::new(&builder.name),
+            told: AtomicBool::new(false),
+            began: Instant::now(),
+            injected: builder.now,
+            name: builder.name,
+        }
+    }
+
+    pub(crate) async fn charge(&self, items: &[Item]) -> Decision {
+        let asked = match self.blocked(items) {
+            Ok(asked) => asked,
+            Err(decision) => return self.told(decision),
+        };
+        let decision = match self.ask(items, Mode::Charge).await {
+            Some((at, verdicts)) => {
+                let refused = |verdict: &Verdict| !verdict.fits;
+                if verdicts.iter().any(refused) {
+                    let now = self.now();
+                    for ((item, verdict), asked) in items.iter().zip(&verdicts).zip(asked) {
+                        if refused(verdict) {
+                            self.blocks.keep(item, verdict, asked, now);
+                        }
+                    }
+                }
+                Decision::new(items, &verdicts, Source::Redis, Some(at))
+            }
+            None => self.without_redis(items, Mode::Charge),
+        };
+        self.told(decision)
+    }
+
+    /// What a charge would find, which is not counted among the decisions.
+    pub(crate) async fn peek(&self, items: &[Item]) -> Decision {
+        match self.ask(items, Mode::Peek).await {
+            Some((_, verdicts)) => Decision::new(items, &verdicts, Source::Redis, None),
+            None => self.without_redis(items, Mode::Peek),
+        }
+    }
+
+    /// Gives back what was charged then, where it was charged.
+    pub(crate) async fn refund(&self, items: &[Item], receipt: Receipt) {
+        self.amend(items, Mode::Refund(receipt.at), receipt).await;
+        self.blocks.drop_all(items);
+    }
+
+    /// Charges more, where the first part was charged, whatever is left.
+    pub(crate) async fn force(&self, items: &[Item], receipt: Receipt) {
+        self.amend(items, Mode::Force, receipt).await;
+    }
+
+    async fn amend(&self, items: &[Item], mode: Mode, receipt: Receipt) {
+        if receipt.local {
+            let now = self.now();
+            self.local.lock().call(items, mode, now);
+        } else if self.ask(items, mode).await.is_none() {
+            self.counters.unsettled.one();
+        }
+    }
+
+    /// Whether Redis has done it.
+    pub(crate) async fn forget(&self, items: &[Item]) -> bool {
+        self.local.lock().forget(items);
+        let done = match self.embedded {
+            true => true,
+            false => self.noted(self.remote.forget(items).await).is_some(),
+        };
+        self.blocks.drop_all(items);
+        done
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.counters.stats();
+        stats.fallback_keys = self.local.lock().len() as u64;
+        stats.blocked_keys = self.blocks.len() as u64;
+        stats
+    }
+
+    fn blocked(&self, items: &[Item]) -> Result<Vec<Asked>, Decision> {
+        let now = self.now();
+        let mut asked = Vec::with_capacity(items.len());
+        for item in items {
+            match self.blocks.find(item, now) {
+                Ok(one) => asked.push(one),
+                Err(verdict) => {
+                    let item = std::slice::from_ref(item);
+                    return Err(Decision::new(item, &[verdict], Source::BlockedLocally, None));
+                }
+            }
+        }
+        Ok(asked)
+    }
+
+    /// `None`: Redis did not answer, or is not to be asked now.
+    async fn ask(&self, items: &[Item], mode: Mode) -> Option<(u64, Vec<Verdict>)> {
+        if self.embedded || !self.breaker.admit(self.now()) {
+            return None;
+        }
+        let now = self.injected.as_ref().map(|now| now.load(Ordering::SeqCst));
+        self.noted(self.remote.call(items, mode, now).await)
+    }
+
+    fn noted<T>(&self, result: Result<T, RedisError>) -> Option<T> {
+        let error = match result {
+            Ok(answer) => {
+                if self.breaker.answered() {
+                    tracing::info!(target: "cenote", limiter = self.name, "Redis answers the limiter again");
+                }
+                if self.told.load(Ordering::Relaxed) {
+                    self.told.store(false, Ordering::Relaxed);
+                }
+                return Some(answer);
+            }
+            Err(error) => error,
+        };
+        // What the pool knows at once costs nobody any time, and one key that is wrong says nothing of the others.
+        if cenote_pool_core::Error::from_redis(&error).is_some_and(cenote_pool_core::Error::is_timeout) {
+            self.counters.misses.one();
+            if self.breaker.missed(self.now()) {
+                self.counters.pauses.one();
+            }
+        } else {
+            self.counters.failures.one();
+        }
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "cenote",
+                limiter = self.name,
+                %error,
+                "Redis does not answer the limiter: {:?} decides",
+                self.on_outage
+            );
+        }
+        None
+    }
+
+    fn without_redis(&self, items: &[Item], mode: Mode) -> Decision {
+        let now = self.now();
+        let all = |fits: bool, retry: u64| -> Vec<Verdict> {
+            let of = |item: &Item| {
+                let (limit, remaining) = (item.rate.burst, if fits { item.rate.burst } else { 0 });
+                Verdict { fits, limit, remaining, retry, reset: retry }
+            };
+            items.iter().map(of).collect()
+        };
+        match self.on_outage {
+            OnOutage::Fallback => {
+                let (verdicts, strangers) = self.local.lock().call(items, mode, now);
+                self.counters.overflows.add(strangers);
+                Decision::new(items, &verdicts, Source::Fallback, (mode == Mode::Charge).then_some(now))
+            }
+            OnOutage::Open => Decision::new(items, &all(true, 0), Source::Open, None),
+            OnOutage::Closed => {
+                let pause = match self.breaker.pause(now) {
+                    0 => CLOSED_US,
+                    pause => pause,
+                };
+                Decision::new(items, &all(false, pause), Source::Closed, None)
+            }
+        }
+    }
+
+    fn told(&self, decision: Decision) -> Decision {
+        let counters = &self.counters;
+        match (decision.source, decision.allowed) {
+            (Source::Redis, true) => &counters.redis_allowed,
+            (Source::Redis, false) => &counters.redis_refused,
+            (Source::Fallback, true) => &counters.fallback_allowed,
+            (Source::Fallback, false) => &counters.fallback_refused,
+            (Source::BlockedLocally, _) => &counters.blocked_locally,
+            (Source::Open, _) => &counters.open,
+            (Source::Closed, _) => &counters.closed,
+        }
+        .one();
+        if !self.shadow {
+            return decision;
+        }
+        let decision = decision.in_shadow();
+        counters.shadowed.add(usize::from(decision.shadow));
+        decision
+    }
+
+    /// Microseconds of this process.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+}

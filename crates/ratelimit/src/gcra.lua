@@ -1,0 +1,54 @@
+-- Debts, one for each key: a token is `p` units, and `c` units drain in a microsecond. Whole numbers only, below 2^53.
+-- ARGV: now ('' asks the server), mode, time of the charge that is refunded; for each key c, p, burst, cost.
+-- Modes: 0 looks, 1 charges all or nothing, 2 charges in any case, 3 refunds what has not drained since its charge.
+local MOST = 9007199254740991
+local ceil, max, min = math.ceil, math.max, math.min
+local now, mode, charged = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local reply, quotas, all = { now }, {}, true
+for i, key in ipairs(KEYS) do
+  local c, p, burst, cost = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3])
+  local cap, need, debt, at = burst * p, cost * p, 0, now
+  local stored = redis.call('GET', key)
+  local d, since, old = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
+  if d then
+    d, since, old = min(tonumber(d), MOST), tonumber(since), tonumber(old)
+    -- Of another quota: the tokens used are kept.
+    if old ~= p then d = min(ceil(d / old) * p, MOST) end
+    -- A clock that was far ahead must do no lasting harm; one that goes back stands still.
+    if since - now > ceil(cap / c) then since = now end
+    at = max(since, now)
+    debt = max(0, d - min(at - since, ceil(d / c)) * c)
+  end
+  if mode == '3' then need = -max(0, need - min(max(0, at - charged), ceil(need / c)) * c) end
+  local fits = debt + need <= cap
+  all = all and fits
+  quotas[i] = { c, p, cap, need, debt, at, fits, stored }
+end
+local writes = mode == '2' or mode == '3' or (mode == '1' and all)
+for i, key in ipairs(KEYS) do
+  local c, p, cap, need, debt, at, fits, stored = unpack(quotas[i], 1, 8)
+  local left, retry, reset = debt, 0, 0
+  if writes then
+    left = min(max(0, debt + need), MOST)
+  elseif not fits then
+    retry = ceil((debt - (cap - need)) / c) + at - now
+  end
+  if left > 0 then reset = ceil(left / c) + at - now end
+  if writes and left == 0 and stored then
+    redis.call('DEL', key)
+  elseif writes and left > 0 and need ~= 0 then
+    local ttl = ceil(reset / 1000) + 1
+    -- Time that a test makes up is not the time by which keys expire.
+    if ARGV[1] ~= '' then ttl = max(ttl, 3600000) end
+    redis.call('SET', key, string.format('%.0f:%.0f:%.0f', left, at, p), 'PX', string.format('%.0f', ttl))
+  end
+  reply[4 * i - 2] = fits and 1 or 0
+  reply[4 * i - 1] = max(0, math.floor((cap - left) / p))
+  reply[4 * i] = retry
+  reply[4 * i + 1] = reset
+end
+return reply

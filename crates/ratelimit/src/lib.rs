@@ -1,0 +1,67 @@
+//! An exact rate limiter in one round trip, governed through an outage.
+//!
+//! ```no_run
+//! # async fn example(pool: cenote_pool_core::Pool) -> Result<(), Box<dyn std::error::Error>> {
+//! use cenote_ratelimit::{Quota, RateLimiter};
+//!
+//! // No I/O yet. 60 a minute, of which 10 may come at once; shared by four processes.
+//! let search =
+//!     RateLimiter::builder(&pool, "search").quota(Quota::per_minute(60).burst(10)).nodes(4).build()?;
+//!
+//! let decision = search.check("user:42").await?;
+//! if !decision.allowed {
+//!     println!("{} refuses; come again in {:?}", decision.policy, decision.retry_after);
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Exact.** The generic cell rate algorithm in whole numbers, by the server's clock, in one script: a microsecond
+//!   early is refused, on time is allowed. In any time `w` a quota of rate `r` and burst `b` lets through `b + r * w` at
+//!   most.
+//! - **All or nothing.** Of several quotas all are charged or none. A refusal changes nothing. What is given back is
+//!   never more than is still owed.
+//! - **Brief.** A call waits for Redis for 50 ms at most. After three that waited in vain Redis is left alone for a
+//!   second, and asked again by one call. The pool's own breaker hears nothing of it, and nothing is sent twice.
+//! - **Governed through an outage.** Each process decides at its share of the quota, and
+//!   [`Decision::source`] says so. Processes that still reach Redis spend the full quota beside the shares: with `N`
+//!   nodes, `n` of them cut off, at most `(b + r * w) + n * (max(1, b / N) + r * w / N)`, and a call that costs more
+//!   than the share, which is let through when nothing else was, adds its cost less the share. Or all is allowed, or
+//!   refused: [`OnOutage`].
+//! - **Bounded.** Neither the table for outages nor that of recent refusals grows with the number of keys, and no debt
+//!   is forgotten: what does not fit shares a bucket. Keys in Redis expire when nothing is owed.
+//!
+//! # What it does not
+//!
+//! - A process begins an outage with nothing taken, whatever Redis had counted.
+//! - A refund by another process ends a local refusal up to a second later.
+//! - A charge whose reply was late may have been counted by Redis, too.
+//!
+//! Features, of which none is on: `metrics`.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod blocks;
+mod breaker;
+mod builder;
+mod call;
+mod decision;
+mod engine;
+mod error;
+mod key;
+mod limiter;
+mod local;
+mod quota;
+mod remote;
+mod reserve;
+mod stats;
+
+pub use builder::{OnOutage, RateLimiterBuilder};
+pub use call::Charge;
+pub use decision::{Decision, Source};
+pub use error::{Error, InvalidCost};
+pub use limiter::RateLimiter;
+pub use quota::{InvalidQuota, Quota};
+pub use reserve::Reservation;
+pub use stats::Stats;

@@ -1,0 +1,121 @@
+use super::*;
+use crate::quota::Quota;
+
+const SECOND: u64 = 1_000_000;
+
+fn item(key: &str, quota: Quota, cost: u64) -> Item {
+    Item { policy: "p".into(), key: key.as_bytes().into(), rate: quota.rate().unwrap(), cost }
+}
+
+fn charge(local: &mut Local, item: Item, now: u64) -> Verdict {
+    local.call(&[item], Mode::Charge, now).0[0]
+}
+
+#[test]
+fn a_node_lets_through_its_share_of_the_burst_and_of_the_rate() {
+    let mut local = Local::new(10, 4);
+    let quota = Quota::per_second(8).burst(10);
+    let mut allowed = |now| charge(&mut local, item("a", quota, 1), now).fits;
+    assert_eq!([0, 0, 0].map(&mut allowed), [true, true, false], "2 of 10");
+    assert_eq!(
+        [SECOND / 2 - 1, SECOND / 2, SECOND / 2].map(&mut allowed),
+        [false, true, false],
+        "2 a second"
+    );
+}
+
+#[test]
+fn a_share_is_one_at_least() {
+    let mut local = Local::new(10, 100);
+    let quota = Quota::per_second(1);
+    assert!(charge(&mut local, item("a", quota, 1), 0).fits);
+    let refused = charge(&mut local, item("a", quota, 1), 0);
+    assert_eq!((refused.fits, refused.limit, refused.retry), (false, 1, 100 * SECOND));
+}
+
+#[test]
+fn what_costs_more_than_the_share_passes_a_full_bucket_and_is_paid_for_in_time() {
+    let mut local = Local::new(10, 4);
+    let quota = Quota::per_second(4).burst(8);
+    let passed = charge(&mut local, item("a", quota, 6), 0);
+    assert_eq!((passed.fits, passed.remaining, passed.reset), (true, 0, 6 * SECOND));
+    assert_eq!(charge(&mut local, item("a", quota, 1), 0).retry, 5 * SECOND);
+    assert_eq!(charge(&mut local, item("a", quota, 6), 1).retry, 6 * SECOND - 1, "the bucket must be full");
+    assert!(charge(&mut local, item("a", quota, 6), 6 * SECOND).fits);
+}
+
+#[test]
+fn of_several_all_are_charged_or_none() {
+    let mut local = Local::new(10, 1);
+    let (narrow, broad) = (Quota::per_hour(1), Quota::per_hour(100));
+    let both = || [item("broad", broad, 1), item("narrow", narrow, 1)];
+    let (first, _) = local.call(&both(), Mode::Charge, 0);
+    assert!(first.iter().all(|verdict| verdict.fits) && first[0].remaining == 99);
+    let (second, _) = local.call(&both(), Mode::Charge, 0);
+    assert!(second[0].fits && !second[1].fits);
+    assert_eq!(second[0].remaining, 99);
+    assert_eq!(local.call(&both(), Mode::Peek, 0).0[0].remaining, 99);
+}
+
+#[test]
+fn a_refund_gives_back_what_has_not_drained_since_its_charge() {
+    let mut local = Local::new(10, 1);
+    let quota = Quota::per_second(1).burst(10);
+    charge(&mut local, item("a", quota, 4), 0);
+    charge(&mut local, item("a", quota, 6), SECOND);
+    // One has drained of the four, none of the six.
+    local.call(&[item("a", quota, 4)], Mode::Refund(0), SECOND);
+    assert_eq!(local.call(&[item("a", quota, 1)], Mode::Peek, SECOND).0[0].remaining, 4);
+    local.call(&[item("a", quota, 4)], Mode::Refund(0), 4 * SECOND);
+    assert_eq!(
+        local.call(&[item("a", quota, 1)], Mode::Peek, 4 * SECOND).0[0].remaining,
+        7,
+        "nothing was left"
+    );
+}
+
+#[test]
+fn a_million_keys_stay_within_the_bound_and_no_debt_is_forgotten() {
+    let mut local = Local::new(1_000, 1);
+    let quota = Quota::per_hour(2);
+    for number in 0..500 {
+        assert!(charge(&mut local, item(&format!("old {number}"), quota, 2), 0).fits);
+    }
+    let mut strangers = 0;
+    for number in 0..1_000_000 {
+        let (verdicts, shared) = local.call(&[item(&number.to_string(), quota, 1)], Mode::Charge, 1);
+        strangers += usize::from(shared == 1 && verdicts[0].fits);
+        assert!(local.len() <= 1_000 && local.order.len() == local.len());
+    }
+    assert_eq!(strangers, 2, "one bucket for all that did not fit");
+    for number in 0..500 {
+        assert!(!charge(&mut local, item(&format!("old {number}"), quota, 1), 2).fits);
+    }
+    // When debts are gone there is room again, and a bucket of one's own.
+    let later = 2 * 3_600 * SECOND;
+    for number in 0..1_000 {
+        let (verdicts, shared) = local.call(&[item(&format!("new {number}"), quota, 2)], Mode::Charge, later);
+        assert!(verdicts[0].fits && shared == 0);
+    }
+    assert_eq!(local.len(), 1_000);
+}
+
+#[test]
+fn who_shares_a_bucket_gets_one_of_its_own_when_that_has_no_debt() {
+    let mut local = Local::new(1, 1);
+    let quota = Quota::per_second(2);
+    assert!(charge(&mut local, item("a", quota, 1), 0).fits);
+    assert!(charge(&mut local, item("b", quota, 2), 0).fits, "shared");
+    // There is room for it by now, and a debt that would be forgotten.
+    assert!(!charge(&mut local, item("b", quota, 2), SECOND / 2).fits);
+    assert!(!charge(&mut local, item("c", quota, 2), SECOND / 2).fits);
+    assert!(charge(&mut local, item("b", quota, 2), SECOND).fits);
+    assert_eq!(local.call(&[item("c", quota, 2)], Mode::Charge, SECOND).1, 1, "full again");
+}
+
+#[test]
+fn of_another_quota_the_tokens_used_are_kept() {
+    let mut local = Local::new(10, 1);
+    charge(&mut local, item("a", Quota::per_hour(10), 3), 0);
+    assert_eq!(charge(&mut local, item("a", Quota::per_hour(20), 1), 0).remaining, 16);
+}

@@ -1,0 +1,126 @@
+//! The one script in Redis, in one round trip within the limiter's own limit.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use cenote_pool_core::redis::aio::ConnectionLike;
+use cenote_pool_core::redis::{self, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use cenote_pool_core::{Conn, Pool};
+use parking_lot::Mutex;
+
+use crate::call::{Item, Mode};
+use crate::decision::Verdict;
+
+const SCRIPT: &str = include_str!("gcra.lua");
+static SHA: LazyLock<String> = LazyLock::new(|| sha1_smol::Sha1::from(SCRIPT).digest().to_string());
+
+/// Few callers meet at one shelf.
+const SHELVES: usize = 8;
+/// More connections than this at rest on one shelf are let go.
+const MOST: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pool: Pool,
+    limit: Duration,
+    conns: [Mutex<Vec<Conn>>; SHELVES],
+}
+
+impl Remote {
+    pub(crate) fn new(pool: &Pool, limit: Duration) -> Self {
+        Self { pool: pool.clone(), limit, conns: Default::default() }
+    }
+
+    /// One verdict for each item, and the server's time.
+    ///
+    /// It is never sent twice: a call that ran out of time may have been charged, and nobody replays it.
+    pub(crate) async fn call(
+        &self,
+        items: &[Item],
+        mode: Mode,
+        now: Option<u64>,
+    ) -> Result<(u64, Vec<Verdict>), RedisError> {
+        let began = Instant::now();
+        let mut conn = self.take();
+        let mut reply = conn.req_packed_command(&command("EVALSHA", &SHA, items, mode, now)).await;
+        if reply.as_ref().is_err_and(is_unknown) {
+            // This server has not seen the script yet, so nothing was done.
+            let left = self.limit.saturating_sub(began.elapsed());
+            let mut brief = conn.clone().with_timeout(left);
+            reply = brief.req_packed_command(&command("EVAL", SCRIPT, items, mode, now)).await;
+        }
+        self.rest(conn);
+        verdicts(items, Vec::from_redis_value(reply?)?)
+    }
+
+    pub(crate) async fn forget(&self, items: &[Item]) -> Result<(), RedisError> {
+        let mut conn = self.take();
+        let mut cmd = redis::cmd("DEL");
+        for item in items {
+            cmd.arg(&*item.key);
+        }
+        conn.req_packed_command(&cmd).await?;
+        self.rest(conn);
+        Ok(())
+    }
+
+    fn take(&self) -> Conn {
+        let resting = self.conns[fastrand::usize(..SHELVES)].lock().pop();
+        resting.unwrap_or_else(|| self.pool.conn().with_timeout(self.limit))
+    }
+
+    fn rest(&self, conn: Conn) {
+        let mut shelf = self.conns[fastrand::usize(..SHELVES)].lock();
+        if shelf.len() < MOST {
+            shelf.push(conn);
+        }
+    }
+}
+
+fn command(name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
+    let mut cmd = redis::cmd(name);
+    cmd.arg(script).arg(items.len());
+    for item in items {
+        cmd.arg(&*item.key);
+    }
+    match now {
+        Some(now) => cmd.arg(now),
+        None => cmd.arg(""),
+    };
+    let (mode, charged) = match mode {
+        Mode::Peek => (0, 0),
+        Mode::Charge => (1, 0),
+        Mode::Force => (2, 0),
+        Mode::Refund(charged) => (3, charged),
+    };
+    cmd.arg(mode).arg(charged);
+    for Item { rate, cost, .. } in items {
+        cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
+    }
+    cmd
+}
+
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+fn verdicts(items: &[Item], reply: Vec<i64>) -> Result<(u64, Vec<Verdict>), RedisError> {
+    let strange =
+        || RedisError::from((ErrorKind::UnexpectedReturnType, "the script's reply has another shape"));
+    let number = |number: i64| u64::try_from(number).map_err(|_| strange());
+    let (now, rest) = reply.split_first().ok_or_else(strange)?;
+    if rest.len() != items.len() * 4 {
+        return Err(strange());
+    }
+    let verdict = |(item, said): (&Item, &[i64])| {
+        Ok(Verdict {
+            fits: said[0] == 1,
+            limit: item.rate.burst,
+            remaining: number(said[1])?,
+            retry: number(said[2])?,
+            reset: number(said[3])?,
+        })
+    };
+    let verdicts: Result<_, RedisError> = items.iter().zip(rest.chunks_exact(4)).map(verdict).collect();
+    Ok((number(*now)?, verdicts?))
+}
