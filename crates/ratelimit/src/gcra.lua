@@ -11,26 +11,28 @@ end
 local reply, quotas, all = { now }, {}, true
 for i, key in ipairs(KEYS) do
   local c, p, burst, cost = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3])
-  local cap, need, debt, at = burst * p, cost * p, 0, now
+  local cap, need, debt, at, moved = burst * p, cost * p, 0, now, false
   local stored = redis.call('GET', key)
   local d, since, old = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
   if d then
     d, since, old = min(tonumber(d), MOST), tonumber(since), tonumber(old)
     -- Of another quota: the tokens used are kept.
     if old ~= p then d = min(ceil(d / old) * p, MOST) end
-    -- A clock that was far ahead must do no lasting harm; one that goes back stands still.
-    if since - now > ceil(cap / c) then since = now end
+    -- A clock that was far ahead must do no lasting harm: the debt begins to drain now, which is written down even by
+    -- a refusal, or it would begin anew each time. One that goes back a little stands still.
+    moved = since - now > ceil(cap / c)
+    if moved then since = now end
     at = max(since, now)
     debt = max(0, d - min(at - since, ceil(d / c)) * c)
   end
   if mode == '3' then need = -max(0, need - min(max(0, at - charged), ceil(need / c)) * c) end
   local fits = debt + need <= cap
   all = all and fits
-  quotas[i] = { c, p, cap, need, debt, at, fits, stored }
+  quotas[i] = { c, p, cap, need, debt, at, fits, stored, moved }
 end
 local writes = mode == '2' or mode == '3' or (mode == '1' and all)
 for i, key in ipairs(KEYS) do
-  local c, p, cap, need, debt, at, fits, stored = unpack(quotas[i], 1, 8)
+  local c, p, cap, need, debt, at, fits, stored, moved = unpack(quotas[i])
   local left, retry, reset = debt, 0, 0
   if writes then
     left = min(max(0, debt + need), MOST)
@@ -38,9 +40,11 @@ for i, key in ipairs(KEYS) do
     retry = ceil((debt - (cap - need)) / c) + at - now
   end
   if left > 0 then reset = ceil(left / c) + at - now end
-  if writes and left == 0 and stored then
-    redis.call('DEL', key)
-  elseif writes and left > 0 and need ~= 0 then
+  if not (moved or (writes and need ~= 0)) then
+    -- A refusal changes nothing, and neither does a look.
+  elseif left == 0 then
+    if stored then redis.call('DEL', key) end
+  else
     local ttl = ceil(reset / 1000) + 1
     -- Time that a test makes up is not the time by which keys expire.
     if ARGV[1] ~= '' then ttl = max(ttl, 3600000) end

@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::redis::aio::ConnectionLike;
-use cenote_pool_core::redis::{self, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use cenote_pool_core::redis::{self, Cmd, ErrorKind, RedisError, ServerErrorKind};
 use cenote_pool_core::{Conn, Pool};
 use parking_lot::Mutex;
 
@@ -42,15 +41,16 @@ impl Remote {
     ) -> Result<(u64, Vec<Verdict>), RedisError> {
         let began = Instant::now();
         let mut conn = self.take();
-        let mut reply = conn.req_packed_command(&command("EVALSHA", &SHA, items, mode, now)).await;
+        let mut reply: Result<Vec<i64>, _> =
+            command("EVALSHA", &SHA, items, mode, now).query_async(&mut conn).await;
         if reply.as_ref().is_err_and(is_unknown) {
             // This server has not seen the script yet, so nothing was done.
             let left = self.limit.saturating_sub(began.elapsed());
             let mut brief = conn.clone().with_timeout(left);
-            reply = brief.req_packed_command(&command("EVAL", SCRIPT, items, mode, now)).await;
+            reply = command("EVAL", SCRIPT, items, mode, now).query_async(&mut brief).await;
         }
         self.rest(conn);
-        verdicts(items, Vec::from_redis_value(reply?)?)
+        verdicts(items, &reply?)
     }
 
     pub(crate) async fn forget(&self, items: &[Item]) -> Result<(), RedisError> {
@@ -59,7 +59,7 @@ impl Remote {
         for item in items {
             cmd.arg(&*item.key);
         }
-        conn.req_packed_command(&cmd).await?;
+        cmd.exec_async(&mut conn).await?;
         self.rest(conn);
         Ok(())
     }
@@ -104,7 +104,7 @@ fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-fn verdicts(items: &[Item], reply: Vec<i64>) -> Result<(u64, Vec<Verdict>), RedisError> {
+fn verdicts(items: &[Item], reply: &[i64]) -> Result<(u64, Vec<Verdict>), RedisError> {
     let strange =
         || RedisError::from((ErrorKind::UnexpectedReturnType, "the script's reply has another shape"));
     let number = |number: i64| u64::try_from(number).map_err(|_| strange());

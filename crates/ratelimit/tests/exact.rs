@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cenote_ratelimit::{Charge, Decision, Quota, RateLimiter};
+use cenote_ratelimit::{Charge, Decision, Quota, RateLimiter, Source};
 use cenote_testkit::{Server, is_long, seed};
 use common::model::{Model, Rule, Said};
 use common::{patient, pool, said};
@@ -93,6 +93,7 @@ impl Run {
     }
 
     fn compare(&self, decision: &Decision, asked: &[(String, Rule, u64)], expected: &[Said]) {
+        assert_eq!(decision.source, Source::Redis);
         let what = || format!("{asked:?} at {}: {expected:?}, but {decision:?}", self.now());
         let violated: Vec<&str> = asked
             .iter()

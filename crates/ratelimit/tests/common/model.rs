@@ -106,13 +106,17 @@ pub(crate) struct Model(HashMap<String, Used>);
 
 impl Model {
     /// What was used of `key`, and the time from which it counts.
-    fn used(&self, key: &str, rule: Rule, now: i128) -> (Exact, i128) {
-        let Some(used) = self.0.get(key) else { return (Exact::whole(0), now) };
+    fn used(&mut self, key: &str, rule: Rule, now: i128) -> (Exact, i128) {
+        let Some(used) = self.0.get(key).copied() else { return (Exact::whole(0), now) };
         let tokens = if used.unit == rule.unit() { used.tokens } else { Exact::of(used.tokens.ceil(), 1) };
         let full = rule.time(Exact::whole(rule.burst));
-        let since = if used.at - now > full { now } else { used.at };
-        let at = since.max(now);
-        ((tokens - rule.back_in(at - since)).at_least_zero(), at)
+        if used.at - now > full {
+            // The clock was far ahead: it counts from now on.
+            self.keep(key, rule, tokens, now);
+            return (tokens, now);
+        }
+        let at = used.at.max(now);
+        ((tokens - rule.back_in(at - used.at)).at_least_zero(), at)
     }
 
     fn keep(&mut self, key: &str, rule: Rule, tokens: Exact, at: i128) {
