@@ -28,6 +28,7 @@
 //! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`Subscriber`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
 //! | `cache` | `Cache`: typed, in two tiers, stampede-proof and honest through an outage; the module `cache` has the rest of it | `cenote-cache` |
 //! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
+//! | `ratelimit` | `RateLimiter`: exact, in one round trip, governed through an outage; the module `ratelimit` has the rest of it | `cenote-ratelimit` |
 //! | `full` | all of the above | |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
@@ -48,6 +49,10 @@ pub use cenote_cache::{
 };
 #[cfg(feature = "fallback-lru")]
 pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};
+#[cfg(feature = "ratelimit")]
+pub use cenote_ratelimit::{
+    self as ratelimit, Charge, Decision, OnOutage, Quota, RateLimiter, RateLimiterBuilder,
+};
 
 /// Every snippet of the README and of the guide is compiled, and run unless it says `no_run`.
 #[cfg(all(doctest, feature = "cache", feature = "fallback-lru"))]

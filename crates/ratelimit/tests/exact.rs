@@ -14,6 +14,8 @@ use common::{patient, pool, said};
 
 const START: u64 = 1_764_000_000_000_000;
 const POLICIES: [&str; 3] = ["a", "b", "c"];
+/// What the model is asked: key, rule and cost.
+type Asked = Vec<(String, Rule, u64)>;
 /// What the checks were, for the test to know that it has seen all.
 type Seen = BTreeMap<&'static str, usize>;
 
@@ -41,7 +43,7 @@ struct Run {
     model: Model,
     rng: fastrand::Rng,
     rules: [Rule; 3],
-    charged: Vec<(Vec<Charge>, Vec<(String, Rule, u64)>, u64, Decision)>,
+    charged: Vec<(Vec<Charge>, Asked, u64, Decision)>,
     seen: Seen,
 }
 
@@ -55,7 +57,7 @@ impl Run {
     }
 
     /// One to three policies, each with a subject and a cost, as the limiter and as the model take them.
-    fn ask(&mut self) -> (Vec<Charge>, Vec<(String, Rule, u64)>) {
+    fn ask(&mut self) -> (Vec<Charge>, Asked) {
         let count = self.rng.usize(1..=3);
         let mut order = [0, 1, 2];
         self.rng.shuffle(&mut order);
@@ -77,7 +79,7 @@ impl Run {
         self.check_these(charges, asked).await;
     }
 
-    async fn check_these(&mut self, charges: Vec<Charge>, asked: Vec<(String, Rule, u64)>) -> Decision {
+    async fn check_these(&mut self, charges: Vec<Charge>, asked: Asked) -> Decision {
         let now = self.now();
         let decision = self.limiter.check_all(&charges).await.unwrap();
         let expected = self.model.check(&asked, now.into(), true);
@@ -121,7 +123,7 @@ impl Run {
     }
 
     /// A refused call is refused a microsecond before its time, and allowed on it, if nobody else comes.
-    async fn to_the_microsecond(&mut self) {
+    async fn early_and_on_time(&mut self) {
         let (charges, asked) = self.ask();
         let decision = self.check_these(charges.clone(), asked.clone()).await;
         let retry = decision.retry_after.as_micros() as u64;
@@ -228,7 +230,7 @@ async fn every_answer_equals_that_of_exact_fractions() {
         run.pass();
         match run.rng.u8(..20) {
             0..=9 => run.check().await,
-            10..=13 => run.to_the_microsecond().await,
+            10..=13 => run.early_and_on_time().await,
             14..=15 => run.peek().await,
             16..=17 => run.refund().await,
             18 => run.reserve().await,
