@@ -55,7 +55,7 @@ pub use cenote_ratelimit::{
 };
 
 /// Every snippet of the README and of the guide is compiled, and run unless it says `no_run`.
-#[cfg(all(doctest, feature = "cache", feature = "fallback-lru"))]
+#[cfg(all(doctest, feature = "cache", feature = "fallback-lru", feature = "ratelimit"))]
 mod pages {
     macro_rules! pages {
         ($($name:ident: $path:literal,)*) => {
@@ -66,6 +66,7 @@ mod pages {
     pages! {
         readme: "README.md",
         cache: "docs/cache.md",
+        ratelimit: "docs/ratelimit.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
         configuration: "docs/configuration.md",
