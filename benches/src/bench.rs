@@ -25,6 +25,7 @@ pub(crate) enum Family {
     Dedicated,
     Lru,
     Cache,
+    Ratelimit,
 }
 
 /// A bench with a number of tasks.
@@ -75,7 +76,7 @@ impl Bench {
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 4] = [Self::Pool, Self::Dedicated, Self::Lru, Self::Cache];
+    pub(crate) const ALL: [Self; 5] = [Self::Pool, Self::Dedicated, Self::Lru, Self::Cache, Self::Ratelimit];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -83,6 +84,7 @@ impl Family {
             Self::Dedicated => "dedicated",
             Self::Lru => "lru",
             Self::Cache => "cache",
+            Self::Ratelimit => "ratelimit",
         }
     }
 
@@ -91,7 +93,7 @@ impl Family {
         match self {
             Self::Pool => &[Bench::PoolGet, Bench::PoolMix, Bench::PoolPipeline, Bench::PoolNeighbour],
             Self::Dedicated => &[Bench::Dedicated],
-            Self::Lru | Self::Cache => &[],
+            Self::Lru | Self::Cache | Self::Ratelimit => &[],
         }
     }
 }

@@ -11,6 +11,7 @@ mod measure;
 mod memory;
 mod options;
 mod progress;
+mod ratelimit;
 mod report;
 mod session;
 mod workload;
@@ -87,5 +88,6 @@ fn measure(family: Family, options: &Options) -> Result<Findings> {
         Family::Pool | Family::Dedicated => Runtime::new()?.block_on(session::run(family, options)),
         Family::Lru => Ok(Findings { rows: lru::run(options.quick)?, ..Findings::default() }),
         Family::Cache => cache::run(options.quick),
+        Family::Ratelimit => ratelimit::run(options.quick),
     }
 }

@@ -13,7 +13,7 @@ const PACKAGE: &str = "cenote-benches";
 const EVERYTHING: &str = "all";
 /// The criterion benches of single parts.
 const MICRO: &str = "micro";
-const SUBJECTS: &[&str] = &["pool", "dedicated", "lru", "cache", MICRO, EVERYTHING];
+const SUBJECTS: &[&str] = &["pool", "dedicated", "lru", "cache", "ratelimit", MICRO, EVERYTHING];
 
 /// A flag, and what comes after it.
 struct Flag {

@@ -5,7 +5,7 @@ mod cenote;
 mod commands;
 mod deadpool;
 mod fred;
-mod redis_rs;
+pub(crate) mod redis_rs;
 mod rustis;
 
 use std::future::Future;

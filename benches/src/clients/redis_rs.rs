@@ -38,7 +38,7 @@ impl Client for Manager {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the peer that is measured")]
-fn open(url: &str) -> Result<redis::Client> {
+pub(crate) fn open(url: &str) -> Result<redis::Client> {
     Ok(redis::Client::open(url)?)
 }
 

@@ -16,13 +16,14 @@ use crate::bench::{Case, Family, Length};
 pub(crate) const HELP: &str = "\
 Measures Cenote beside its peers, on a server of its own.
 
-usage: cenote-benches [pool|dedicated|lru|cache|all] [--quick] [--json FILE] [--write-docs] [narrowing]
+usage: cenote-benches [pool|dedicated|lru|cache|ratelimit|all] [--quick] [--json FILE] [--write-docs] [narrowing]
 
   pool           commands over shared connections
   dedicated      20 exclusive connections
   lru            the in-memory store
   cache          the cache in two tiers
-  all            the four of them (when nothing is said)
+  ratelimit      the rate limiter
+  all            the five of them (when nothing is said)
 
   --quick        fewer cases and shorter rounds: under a minute for `pool`
   --json FILE    writes the rows there, too
@@ -81,7 +82,7 @@ impl Options {
                 _ => {
                     ensure!(
                         options.families.is_empty(),
-                        "{word} is one too many: name one of pool, dedicated, lru, cache and all"
+                        "{word} is one too many: name one of pool, dedicated, lru, cache, ratelimit and all"
                     );
                     options.families = families(word)?;
                 }
@@ -134,7 +135,7 @@ fn families(word: &str) -> Result<Vec<Family>> {
     }
     match Family::ALL.into_iter().find(|family| family.name() == word) {
         Some(family) => Ok(vec![family]),
-        None => bail!("{word} is not known: there are pool, dedicated, lru, cache and all"),
+        None => bail!("{word} is not known: there are pool, dedicated, lru, cache, ratelimit and all"),
     }
 }
 

@@ -19,7 +19,8 @@ const END: &str = "<!-- figures end -->";
 /// What is fewer is a look, and not a measurement.
 const ROUNDS_OF_A_FULL_RUN: usize = 15;
 
-/// Writes `docs/bench/{name}.md` and its chart from the rows that belong to it: `pool`, `dedicated`, `lru` or `cache`.
+/// Writes `docs/bench/{name}.md` and its chart from the rows that belong to it: `pool`, `dedicated`, `lru`,
+/// `cache` or `ratelimit`.
 ///
 /// # Errors
 ///
@@ -68,7 +69,12 @@ fn skeleton(name: &str) -> Result<String> {
             "`Cache` beside caches that live in the process, stores in Redis, and one that is both. They take turns in one \
              process, round by round; Redis shares the machine.",
         ),
-        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru and cache"),
+        "ratelimit" => (
+            "The rate limiter",
+            "`RateLimiter` beside others that count in Redis, one that counts in the process, and the script that it runs, \
+             sent by hand. They take turns in one process, round by round; Redis shares the machine.",
+        ),
+        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru, cache and ratelimit"),
     };
     Ok(format!(
         "# {title}\n\n{about}\n\nTo measure it on your machine, and write this page anew:\n\n```console\n\
@@ -153,11 +159,13 @@ mod tests {
 
     #[test]
     fn a_new_page_says_how_to_repeat_it() {
-        for name in ["pool", "dedicated", "lru", "cache"] {
+        for name in ["pool", "dedicated", "lru", "cache", "ratelimit"] {
             let page = with_figures(&skeleton(name).unwrap(), "new").unwrap();
             assert!(page.contains(&format!("$ cargo xtask bench {name} --write-docs")), "{page}");
         }
-        assert!(skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru and cache"));
+        assert!(
+            skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru, cache and ratelimit")
+        );
     }
 
     #[test]

@@ -52,6 +52,7 @@ const CLIENTS: &[(&str, &[(&str, &str)])] = &[
             ("cached", "cached"),
         ],
     ),
+    ("ratelimit", &[("cenote", "cenote-ratelimit"), ("governor", "governor"), ("redis-rs", "redis")]),
 ];
 
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));

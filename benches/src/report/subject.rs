@@ -23,6 +23,8 @@ pub(super) fn about(bench: &str) -> &'static str {
         "cache-many" => "100 values that Redis has: in one call, and in a hundred; throughput in values",
         "cache-fill" => "get of a value that nobody has: load and keep it",
         "cache-memory" => "10,000 entries of 100 B in this process",
+        "ratelimit-check" => "one token of one of 1,000 keys, all of which are allowed",
+        "ratelimit-local" => "a decision that needs no Redis, one of 1,000 keys",
         _ => "",
     }
 }
@@ -43,7 +45,10 @@ pub(super) fn actors(bench: &str) -> &'static str {
 
 /// Whether threads work on what their own process has.
 pub(super) fn is_in_memory(bench: &str) -> bool {
-    is_of("lru", bench) || is_of("cache-l1", bench) || is_of("cache-memory", bench)
+    is_of("lru", bench)
+        || is_of("cache-l1", bench)
+        || is_of("cache-memory", bench)
+        || is_of("ratelimit-local", bench)
 }
 
 /// Whether a bench belongs to a family: `pool-get` to `pool`.

@@ -69,9 +69,18 @@ const CACHE: &[Comparison] = &[
     Best(Measure::Memory),
 ];
 
+const RATELIMIT: &[Comparison] = &[
+    Best(Measure::Throughput),
+    Best(Measure::P99),
+    With("governor", Measure::Throughput),
+    With("limitador's calls", Measure::Throughput),
+    With("cenote pool", Measure::Throughput),
+];
+
 /// A summary for each family in which our client met a peer.
 pub(super) fn summaries(rows: &[Row]) -> Vec<Summary> {
-    let families = [("pool", POOL), ("dedicated", DEDICATED), ("lru", LRU), ("cache", CACHE)];
+    let families =
+        [("pool", POOL), ("dedicated", DEDICATED), ("lru", LRU), ("cache", CACHE), ("ratelimit", RATELIMIT)];
     families.into_iter().filter_map(|(family, columns)| summary(family, columns, rows)).collect()
 }
 

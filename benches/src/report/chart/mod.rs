@@ -37,6 +37,11 @@ pub(super) fn of(family: &str, rows: &[Row], setting: &Setting) -> Option<Chart>
         "cache" => {
             bars::chart("A value that this process has: 100 B, 10,000 keys", &["cache-l1"], rows, setting)
         }
+        "ratelimit" => curves::chart(
+            "One token of one of 1,000 keys, by the server",
+            &named(rows, "ratelimit-check"),
+            setting,
+        ),
         _ => None,
     }
 }
