@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::Item;
+#[cfg(feature = "tower")]
+use crate::quota::Rate;
 
 /// Who decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +47,17 @@ pub struct Decision {
     pub shadow: bool,
     violated: Vec<Arc<str>>,
     receipt: Option<Receipt>,
+    #[cfg(feature = "tower")]
+    told: Vec<Told>,
+}
+
+/// One policy of a call, for the headers that tell of it.
+#[cfg(feature = "tower")]
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) policy: Arc<str>,
+    pub(crate) rate: Rate,
+    pub(crate) verdict: Verdict,
 }
 
 /// When a charge was made, by the clock of whoever decided, in microseconds.
@@ -101,7 +114,21 @@ impl Decision {
             shadow: false,
             violated,
             receipt,
+            #[cfg(feature = "tower")]
+            told: both(items, verdicts)
+                .map(|(item, verdict)| Told {
+                    policy: item.policy.clone(),
+                    rate: item.rate,
+                    verdict: *verdict,
+                })
+                .collect(),
         }
+    }
+
+    /// All policies of the call, in its order.
+    #[cfg(feature = "tower")]
+    pub(crate) fn told(&self) -> &[Told] {
+        &self.told
     }
 
     /// `None` if there is nothing to give back.

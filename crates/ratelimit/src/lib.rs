@@ -38,7 +38,7 @@
 //! - A refund by another process ends a local refusal up to a second later.
 //! - A charge whose reply was late may have been counted by Redis, too.
 //!
-//! Features, of which none is on: `metrics`.
+//! Features, of which none is on: `metrics`, and `tower`, a layer for HTTP services: the module `tower`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -56,6 +56,8 @@ mod quota;
 mod remote;
 mod reserve;
 mod stats;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use builder::{OnOutage, RateLimiterBuilder};
 pub use call::Charge;
