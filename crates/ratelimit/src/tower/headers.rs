@@ -1,0 +1,88 @@
+//! `RateLimit-Policy`, `RateLimit` and `Retry-After`.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::decision::{Decision, Source, Told};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Whole numbers in such headers have 15 digits at most.
+const MOST: u128 = 999_999_999_999_999;
+const SECOND_US: u128 = 1_000_000;
+
+/// Adds what a decision says to what may be there already of another layer's.
+pub(super) fn tell(decision: &Decision, headers: &mut HeaderMap) {
+    let told = once_each(decision.told());
+    add(headers, POLICY, told.iter().map(|told| policy(told)));
+    // While nobody counts, nobody knows what is left.
+    if decision.source != Source::Open {
+        add(headers, LIMIT, told.iter().map(|told| limit(told)));
+    }
+}
+
+/// Whole seconds, and never too early.
+pub(super) fn retry_after(decision: &Decision) -> u64 {
+    seconds(decision.retry_after).max(1)
+}
+
+/// A policy that is charged for several subjects is told of once, where it is tightest.
+fn once_each(all: &[Told]) -> Vec<&Told> {
+    let mut once: Vec<&Told> = Vec::with_capacity(all.len());
+    let room = |told: &Told| (told.verdict.fits, told.verdict.remaining);
+    for told in all {
+        match once.iter_mut().find(|other| other.policy == told.policy) {
+            None => once.push(told),
+            Some(other) if room(told) < room(other) => *other = told,
+            Some(_) => {}
+        }
+    }
+    once
+}
+
+fn policy(told: &Told) -> String {
+    let (drain, token, burst) = numbers(told);
+    let whole_us = (burst * token).div_ceil(drain);
+    let window = whole_us.div_ceil(SECOND_US).max(1);
+    let quota = window * SECOND_US * drain / token;
+    format!("\"{}\";q={};w={}", told.policy, quota.min(MOST), window.min(MOST))
+}
+
+fn limit(told: &Told) -> String {
+    let mut text = format!("\"{}\";r={}", told.policy, u128::from(told.verdict.remaining).min(MOST));
+    if let Some(more) = more_us(told) {
+        let _ = write!(text, ";t={}", more.div_ceil(SECOND_US).min(MOST));
+    }
+    text
+}
+
+/// Until there is a token more than now. `None`: nothing is missing.
+///
+/// When all is back is known, and each token but the last came one token's time before the next. At its share of the quota
+/// a process takes longer for each, and then this is later than need be; yet never later than the same call fits.
+fn more_us(told: &Told) -> Option<u128> {
+    let (verdict, (drain, token, _)) = (&told.verdict, numbers(told));
+    let missing = verdict.limit.checked_sub(verdict.remaining).filter(|missing| *missing > 0)?;
+    let later = u128::from(missing - 1) * token / drain;
+    let more = u128::from(verdict.reset).saturating_sub(later);
+    Some(if verdict.fits { more } else { more.min(verdict.retry.into()) })
+}
+
+fn numbers(told: &Told) -> (u128, u128, u128) {
+    (told.rate.drain.into(), told.rate.token.into(), told.rate.burst.into())
+}
+
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+fn add(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Item = String>) {
+    let text = items.collect::<Vec<_>>().join(", ");
+    // Names of policies are plain, so this is a header's value.
+    if let Some(value) = HeaderValue::try_from(text).ok().filter(|value| !value.is_empty()) {
+        headers.append(name, value);
+    }
+}
