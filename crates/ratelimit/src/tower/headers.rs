@@ -20,7 +20,7 @@ pub(super) fn tell(decision: &Decision, headers: &mut HeaderMap) {
     add(headers, POLICY, told.iter().map(|told| policy(told)));
     // While nobody counts, nobody knows what is left.
     if decision.source != Source::Open {
-        add(headers, LIMIT, told.iter().map(|told| limit(told)));
+        add(headers, LIMIT, told.iter().map(|told| limit(told, decision.source)));
     }
 }
 
@@ -51,9 +51,9 @@ fn policy(told: &Told) -> String {
     format!("\"{}\";q={};w={}", told.policy, quota.min(MOST), window.min(MOST))
 }
 
-fn limit(told: &Told) -> String {
+fn limit(told: &Told, source: Source) -> String {
     let mut text = format!("\"{}\";r={}", told.policy, u128::from(told.verdict.remaining).min(MOST));
-    if let Some(more) = more_us(told) {
+    if let Some(more) = more_us(told, source) {
         let _ = write!(text, ";t={}", more.div_ceil(SECOND_US).min(MOST));
     }
     text
@@ -63,9 +63,12 @@ fn limit(told: &Told) -> String {
 ///
 /// When all is back is known, and each token but the last came one token's time before the next. At its share of the quota
 /// a process takes longer for each, and then this is later than need be; yet never later than the same call fits.
-fn more_us(told: &Told) -> Option<u128> {
+fn more_us(told: &Told, source: Source) -> Option<u128> {
     let (verdict, (drain, token, _)) = (&told.verdict, numbers(told));
     let missing = verdict.limit.checked_sub(verdict.remaining).filter(|missing| *missing > 0)?;
+    if source == Source::Closed {
+        return Some(verdict.retry.into());
+    }
     let later = u128::from(missing - 1) * token / drain;
     let more = u128::from(verdict.reset).saturating_sub(later);
     Some(if verdict.fits { more } else { more.min(verdict.retry.into()) })
