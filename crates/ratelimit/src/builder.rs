@@ -10,6 +10,7 @@ use cenote_pool_core::{Pool, State};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::{self, check_name};
+use crate::lease::{Lease, Leases};
 use crate::limiter::{Policy, RateLimiter};
 use crate::quota::Quota;
 
@@ -41,6 +42,7 @@ pub struct RateLimiterBuilder {
     pub(crate) fallback_keys: usize,
     pub(crate) block_keys: usize,
     pub(crate) shadow: bool,
+    lease: Option<Lease>,
     pub(crate) now: Option<Arc<AtomicU64>>,
 }
 
@@ -57,6 +59,7 @@ impl RateLimiterBuilder {
             fallback_keys: 100_000,
             block_keys: 10_000,
             shadow: false,
+            lease: None,
             now: None,
         }
     }
@@ -118,6 +121,13 @@ impl RateLimiterBuilder {
         self
     }
 
+    /// Takes tokens in advance, so that most calls of [`check`](RateLimiter::check), [`check_n`](RateLimiter::check_n) and
+    /// [`until_ready`](RateLimiter::until_ready) need no round trip: [`Lease`] tells at which price. Default: none.
+    pub fn lease(mut self, lease: Lease) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
     /// Decides and charges as ever, and allows what would be refused; [`Decision::shadow`](crate::Decision::shadow)
     /// says so. Default: no.
     pub fn shadow(mut self, on: bool) -> Self {
@@ -148,12 +158,16 @@ impl RateLimiterBuilder {
         }
         let embedded = self.pool.state() == State::Embedded;
         let (prefix, resolver) = (key::prefix(&self.name), self.resolver.take());
-        Ok(RateLimiter::new(Engine::new(self, embedded), prefix, policies, resolver))
+        // Without Redis there is nobody to lease from.
+        let lease = self.lease.filter(|_| !embedded);
+        let leases = lease.map(|lease| Leases::new(&lease, self.nodes, self.limit));
+        Ok(RateLimiter::new(Engine::new(self, embedded), prefix, policies, resolver, leases))
     }
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         problems.extend(check_name("limiter", &self.name).err());
+        problems.extend(self.lease.iter().flat_map(Lease::problems));
         for (index, (name, _)) in self.policies.iter().enumerate() {
             problems.extend(check_name("policy", name).err());
             if self.policies[..index].iter().any(|(other, _)| other == name) {

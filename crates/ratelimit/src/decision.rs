@@ -15,6 +15,8 @@ pub enum Source {
     Redis,
     /// This process, at its share of the quota, because Redis did not answer in time.
     Fallback,
+    /// This process, of tokens that it took of Redis before: see [`Lease`](crate::Lease).
+    Lease,
     /// This process, because Redis had refused the same and it is too early to ask again.
     BlockedLocally,
     /// [`OnOutage::Open`](crate::OnOutage::Open): Redis did not answer in time.
@@ -125,10 +127,28 @@ impl Decision {
         }
     }
 
-    /// All policies of the call, in its order.
+    /// All policies of the call, in its order; none where this process lets tokens through that it holds.
     #[cfg(feature = "tower")]
     pub(crate) fn told(&self) -> &[Told] {
         &self.told
+    }
+
+    /// Of tokens that were charged before.
+    pub(crate) fn let_through(policy: Arc<str>, verdict: &Verdict, source: Source, receipt: Receipt) -> Self {
+        Self {
+            allowed: true,
+            limit: verdict.limit,
+            remaining: verdict.remaining,
+            retry_after: Duration::ZERO,
+            reset_after: Duration::from_micros(verdict.reset),
+            policy,
+            source,
+            shadow: false,
+            violated: Vec::new(),
+            receipt: Some(receipt),
+            #[cfg(feature = "tower")]
+            told: Vec::new(),
+        }
     }
 
     /// `None` if there is nothing to give back.

@@ -24,7 +24,7 @@ pub(crate) struct Engine {
     name: String,
     remote: Remote,
     local: Mutex<Local>,
-    blocks: Blocks,
+    pub(crate) blocks: Blocks,
     breaker: Breaker,
     on_outage: OnOutage,
     shadow: bool,
@@ -123,7 +123,7 @@ impl Engine {
         stats
     }
 
-    fn blocked(&self, items: &[Item]) -> Result<Vec<Asked>, Decision> {
+    pub(crate) fn blocked(&self, items: &[Item]) -> Result<Vec<Asked>, Decision> {
         let now = self.now();
         let mut asked = Vec::with_capacity(items.len());
         for item in items {
@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// `None`: Redis did not answer, or is not to be asked now.
-    async fn ask(&self, items: &[Item], mode: Mode) -> Option<(u64, Vec<Verdict>)> {
+    pub(crate) async fn ask(&self, items: &[Item], mode: Mode) -> Option<(u64, Vec<Verdict>)> {
         if self.embedded || !self.breaker.admit(self.now()) {
             return None;
         }
@@ -181,7 +181,7 @@ impl Engine {
         None
     }
 
-    fn without_redis(&self, items: &[Item], mode: Mode) -> Decision {
+    pub(crate) fn without_redis(&self, items: &[Item], mode: Mode) -> Decision {
         let now = self.now();
         let all = |fits: bool, retry: u64| -> Vec<Verdict> {
             let of = |item: &Item| {
@@ -207,13 +207,14 @@ impl Engine {
         }
     }
 
-    fn told(&self, decision: Decision) -> Decision {
+    pub(crate) fn told(&self, decision: Decision) -> Decision {
         let counters = &self.counters;
         match (decision.source, decision.allowed) {
             (Source::Redis, true) => &counters.redis_allowed,
             (Source::Redis, false) => &counters.redis_refused,
             (Source::Fallback, true) => &counters.fallback_allowed,
             (Source::Fallback, false) => &counters.fallback_refused,
+            (Source::Lease, _) => &counters.leased,
             (Source::BlockedLocally, _) => &counters.blocked_locally,
             (Source::Open, _) => &counters.open,
             (Source::Closed, _) => &counters.closed,
@@ -228,7 +229,7 @@ impl Engine {
     }
 
     /// Microseconds of this process.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }

@@ -12,6 +12,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::{self, text};
+use crate::lease::Leases;
 use crate::quota::{Quota, Rate};
 use crate::reserve::Reservation;
 use crate::stats::Stats;
@@ -30,11 +31,12 @@ pub struct RateLimiter {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    engine: Engine,
-    prefix: String,
-    policies: Vec<Policy>,
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) prefix: String,
+    pub(crate) policies: Vec<Policy>,
     resolver: Option<Box<Resolver>>,
+    pub(crate) leases: Option<Leases>,
 }
 
 #[derive(Debug)]
@@ -54,8 +56,9 @@ impl RateLimiter {
         prefix: String,
         policies: Vec<Policy>,
         resolver: Option<Box<Resolver>>,
+        leases: Option<Leases>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { engine, prefix, policies, resolver }) }
+        Self { inner: Arc::new(Inner { engine: Arc::new(engine), prefix, policies, resolver, leases }) }
     }
 
     /// Takes one token of `key`, of each policy, or says why not.
@@ -73,6 +76,9 @@ impl RateLimiter {
     ///
     /// [`InvalidCost`](crate::InvalidCost) when it is more than a policy ever lets through at once.
     pub async fn check_n(&self, key: &(impl Display + Sync + ?Sized), cost: u64) -> Result<Decision, Error> {
+        if let Some(leases) = &self.inner.leases {
+            return self.check_leased(leases, key, cost).await;
+        }
         let items = self.items(&text(key), cost)?;
         Ok(self.inner.engine.charge(&items).await)
     }
@@ -168,7 +174,11 @@ impl RateLimiter {
     ///
     /// As [`check`](Self::check).
     pub async fn reset(&self, key: &(impl Display + Sync + ?Sized)) -> Result<bool, Error> {
-        let items = self.items(&text(key), 0)?;
+        let subject = text(key);
+        let items = self.items(&subject, 0)?;
+        if let Some(leases) = &self.inner.leases {
+            leases.forget(&subject);
+        }
         Ok(self.inner.engine.forget(&items).await)
     }
 
@@ -199,10 +209,9 @@ impl RateLimiter {
         key: &(impl Display + Sync + ?Sized),
         limit: Duration,
     ) -> Result<Decision, Error> {
-        let items = self.items(&text(key), 1)?;
         let began = Instant::now();
         loop {
-            let decision = self.inner.engine.charge(&items).await;
+            let decision = self.check(key).await?;
             if decision.allowed || decision.retry_after > limit.saturating_sub(began.elapsed()) {
                 return Ok(decision);
             }
@@ -212,14 +221,34 @@ impl RateLimiter {
 
     /// What this limiter has done.
     pub fn stats(&self) -> Stats {
-        self.inner.engine.stats()
+        let mut stats = self.inner.engine.stats();
+        stats.leased_keys = self.inner.leases.as_ref().map_or(0, |leases| leases.len() as u64);
+        stats
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
     }
 
-    fn items(&self, subject: &str, cost: u64) -> Result<Vec<Item>, Error> {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(crate) fn leases(&self) -> Option<&Leases> {
+        self.inner.leases.as_ref()
+    }
+
+    pub(crate) fn policies(&self) -> &[Policy] {
+        &self.inner.policies
+    }
+
+    /// The quotas of all policies, if a resolver is asked for them.
+    pub(crate) fn resolved(&self, subject: &str) -> Result<Option<Vec<Rate>>, Error> {
+        let all = || self.inner.policies.iter().map(|policy| self.rate(policy, subject)).collect();
+        self.inner.resolver.is_some().then(all).transpose()
+    }
+
+    pub(crate) fn items(&self, subject: &str, cost: u64) -> Result<Vec<Item>, Error> {
         let item = |policy: &Policy| {
             let rate = self.rate(policy, subject)?;
             self.item(policy, rate, subject, cost)

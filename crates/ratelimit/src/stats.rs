@@ -16,6 +16,8 @@ pub struct Stats {
     pub fallback_allowed: u64,
     /// Calls that this process refused at its share.
     pub fallback_refused: u64,
+    /// Calls allowed of a lease, without asking Redis.
+    pub leased: u64,
     /// Calls refused without asking Redis, which had refused the same.
     pub blocked_locally: u64,
     /// Calls allowed because Redis did not answer in time.
@@ -36,6 +38,8 @@ pub struct Stats {
     pub unsettled: u64,
     /// Keys in the local table at this moment.
     pub fallback_keys: u64,
+    /// Keys of which this process holds a lease, those that have just ended included.
+    pub leased_keys: u64,
     /// Refusals remembered at this moment, those that no longer hold included.
     pub blocked_keys: u64,
 }
@@ -62,6 +66,7 @@ counters! {
     redis_refused: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "refused";
     fallback_allowed: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "allowed";
     fallback_refused: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "refused";
+    leased: "cenote_ratelimit_decisions_total", "source" => "lease", "outcome" => "allowed";
     blocked_locally: "cenote_ratelimit_decisions_total", "source" => "blocked-locally", "outcome" => "refused";
     open: "cenote_ratelimit_decisions_total", "source" => "open", "outcome" => "allowed";
     closed: "cenote_ratelimit_decisions_total", "source" => "closed", "outcome" => "refused";

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 pub(crate) mod model;
+pub(crate) mod process;
 
 use std::time::Duration;
 
