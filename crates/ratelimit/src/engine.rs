@@ -36,6 +36,13 @@ pub(crate) struct Engine {
     injected: Option<Arc<AtomicU64>>,
 }
 
+/// What a look at recent refusals found.
+pub(crate) enum Looked {
+    Refused(Decision),
+    /// Redis is to be asked.
+    Unknown(Vec<Asked>),
+}
+
 impl Engine {
     pub(crate) fn new(builder: RateLimiterBuilder, embedded: bool) -> Self {
         Self {
@@ -56,8 +63,8 @@ impl Engine {
 
     pub(crate) async fn charge(&self, items: &[Item]) -> Decision {
         let asked = match self.blocked(items) {
-            Ok(asked) => asked,
-            Err(decision) => return self.told(decision),
+            Looked::Unknown(asked) => asked,
+            Looked::Refused(decision) => return self.told(decision),
         };
         let decision = match self.ask(items, Mode::Charge).await {
             Some((at, verdicts)) => {
@@ -123,7 +130,7 @@ impl Engine {
         stats
     }
 
-    pub(crate) fn blocked(&self, items: &[Item]) -> Result<Vec<Asked>, Decision> {
+    pub(crate) fn blocked(&self, items: &[Item]) -> Looked {
         let now = self.now();
         let mut asked = Vec::with_capacity(items.len());
         for item in items {
@@ -131,11 +138,11 @@ impl Engine {
                 Ok(one) => asked.push(one),
                 Err(verdict) => {
                     let item = std::slice::from_ref(item);
-                    return Err(Decision::new(item, &[verdict], Source::BlockedLocally, None));
+                    return Looked::Refused(Decision::new(item, &[verdict], Source::BlockedLocally, None));
                 }
             }
         }
-        Ok(asked)
+        Looked::Unknown(asked)
     }
 
     /// `None`: Redis did not answer, or is not to be asked now.

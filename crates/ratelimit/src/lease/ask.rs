@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::blocks::Asked;
 use crate::call::{Item, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
-use crate::engine::Engine;
+use crate::engine::{Engine, Looked};
 use crate::error::Error;
 use crate::limiter::RateLimiter;
 use crate::quota::Rate;
@@ -79,8 +79,8 @@ impl RateLimiter {
         let rates: Arc<[Rate]> = want.items.iter().map(|item| item.rate).collect();
         while Instant::now() < want.give_up {
             let asked = match engine.blocked(want.items) {
-                Ok(asked) => asked,
-                Err(refusal) => return engine.told(refusal),
+                Looked::Unknown(asked) => asked,
+                Looked::Refused(refusal) => return engine.told(refusal),
             };
             let now = engine.now();
             let soon = now.saturating_add(u64::try_from(want.leases.limit.as_micros()).unwrap_or(u64::MAX));

@@ -11,13 +11,15 @@ use http::request::Parts;
 
 use super::key::{KeyError, KeyExtractor};
 
+type Find = dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync;
+
 /// By the address at the other end of the connection: right where no proxy is in front.
 ///
 /// IPv6 addresses are taken by their /64, of which whoever has one has all; an IPv4 address in IPv6 clothing
 /// (`::ffff:192.0.2.1`) is the IPv4 address.
 #[derive(Clone)]
 pub struct PeerAddr {
-    find: Arc<dyn Fn(&Extensions) -> Option<IpAddr> + Send + Sync>,
+    find: Arc<Find>,
     extension: &'static str,
     ipv6_bits: u8,
 }
