@@ -47,10 +47,10 @@ pub struct Decision {
     pub source: Source,
     /// It would have been refused, and is allowed because the limiter is in shadow mode.
     pub shadow: bool,
-    violated: Vec<Arc<str>>,
+    violated: Box<[Arc<str>]>,
     receipt: Option<Receipt>,
     #[cfg(feature = "tower")]
-    told: Vec<Told>,
+    told: Arc<[Told]>,
 }
 
 /// One policy of a call, for the headers that tell of it.
@@ -87,7 +87,7 @@ impl Decision {
 
     /// From one verdict for each item. `at` is when it was made.
     pub(crate) fn new(items: &[Item], verdicts: &[Verdict], source: Source, at: Option<u64>) -> Self {
-        let violated: Vec<_> = both(items, verdicts)
+        let violated: Box<[_]> = both(items, verdicts)
             .filter(|(_, verdict)| !verdict.fits)
             .map(|(item, _)| item.policy.clone())
             .collect();
