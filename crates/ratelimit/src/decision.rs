@@ -127,27 +127,33 @@ impl Decision {
         }
     }
 
-    /// All policies of the call, in its order; none where this process lets tokens through that it holds.
+    /// All policies of the call, in its order; of a lease the one that has the least left.
     #[cfg(feature = "tower")]
     pub(crate) fn told(&self) -> &[Told] {
         &self.told
     }
 
     /// Of tokens that were charged before.
-    pub(crate) fn let_through(policy: Arc<str>, verdict: &Verdict, source: Source, receipt: Receipt) -> Self {
+    #[cfg_attr(not(feature = "tower"), expect(unused_variables, reason = "the rate is for headers"))]
+    pub(crate) fn let_through(
+        (policy, rate): (Arc<str>, Rate),
+        verdict: Verdict,
+        source: Source,
+        receipt: Receipt,
+    ) -> Self {
         Self {
             allowed: true,
             limit: verdict.limit,
             remaining: verdict.remaining,
             retry_after: Duration::ZERO,
             reset_after: Duration::from_micros(verdict.reset),
+            #[cfg(feature = "tower")]
+            told: Arc::from([Told { policy: policy.clone(), rate, verdict }]),
             policy,
             source,
             shadow: false,
-            violated: Vec::new(),
+            violated: Box::default(),
             receipt: Some(receipt),
-            #[cfg(feature = "tower")]
-            told: Vec::new(),
         }
     }
 

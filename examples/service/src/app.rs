@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use cenote::{Cache, Pool, cache};
+use cenote::{Cache, Pool, RateLimiter};
 use tokio::sync::watch;
 
 use crate::demo::{self, Demo};
@@ -16,7 +16,7 @@ use crate::features::Flags;
 use crate::loads::Loads;
 use crate::problem::Problem;
 use crate::subscriptions::Subscriptions;
-use crate::{features, health, live, page, subscriptions, webhook};
+use crate::{features, health, live, page, search, subscriptions, webhook};
 
 /// A webhook's body is small; a larger one is refused unread.
 const LARGEST_BODY: usize = 64 << 10;
@@ -28,6 +28,7 @@ pub struct App {
     pub(crate) features: Cache<String, Flags>,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) loads: Loads,
+    pub(crate) search: RateLimiter,
     pub(crate) demo: Option<Arc<Demo>>,
     pub(crate) stopping: Stopping,
 }
@@ -41,11 +42,12 @@ impl App {
     /// # Errors
     ///
     /// The pool has no fallback, which its caches need while Redis is away.
-    pub fn new(pool: Pool) -> Result<Self, cache::Error> {
+    pub fn new(pool: Pool) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         Ok(Self {
             features: features::cache(&pool)?,
             subscriptions: Subscriptions::new(&pool)?,
             loads: Loads::default(),
+            search: search::limiter(&pool)?,
             pool,
             demo: None,
             // A receiver whose sender is gone keeps its value.
@@ -91,6 +93,7 @@ impl App {
                 .route("/demo/redis/back", post(demo::back));
         }
         routes
+            .merge(search::limited(&self.search))
             .fallback(nothing_here)
             .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .layer(map_response(mark))

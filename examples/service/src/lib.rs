@@ -14,6 +14,7 @@ mod loads;
 mod origin;
 mod page;
 mod problem;
+mod search;
 mod settings;
 mod subscriptions;
 mod webhook;

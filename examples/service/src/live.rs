@@ -19,12 +19,13 @@ use crate::demo::Wish;
 /// How often what has no event of its own is told: counters, latency, the journal.
 const TICK: Duration = Duration::from_millis(500);
 
-/// The pool's status, what the caches did, and whether Redis was taken away by the page; `null` where it cannot be.
+/// The pool's status, what the caches and the limit of searches did, and whether Redis was taken away by the page; `null` where it cannot be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Live {
     #[serde(flatten)]
     status: Status,
     caches: Caches,
+    search: cenote::ratelimit::Stats,
     demo: Option<&'static str>,
 }
 
@@ -39,7 +40,7 @@ impl Live {
         let caches =
             Caches { features: app.features.stats(), subscriptions: app.subscriptions.cache.stats() };
         let demo = app.demo.as_ref().map(|demo| demo.wishes().borrow().word());
-        Self { status: app.pool.status(), caches, demo }
+        Self { status: app.pool.status(), caches, search: app.search.stats(), demo }
     }
 }
 

@@ -131,6 +131,13 @@ async fn a_browser_shows_what_its_buttons_brought() {
     page.shows("log", "Change: applied");
     page.click("rush");
     page.shows("log", "5 at once");
+    page.click("search");
+    page.shows("log", "Search: redis");
+    page.click("search-more");
+    page.shows("log", "Search: 429");
+    page.eventually("the limit's figures are told", |page| {
+        page.eval("document.querySelector('[data-limit=redis_allowed]').textContent") != "0"
+    });
     page.click("webhook");
     page.shows("log", "Webhook: handled");
     page.click("webhook-again");

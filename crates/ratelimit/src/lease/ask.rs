@@ -14,7 +14,7 @@ use crate::quota::Rate;
 
 use super::Leases;
 use super::subject::Subject;
-use super::table::{Asking, Batch, Begun, Leftover, Taken, Told};
+use super::table::{Asking, Batch, Begun, Leftover, NO_RATE, Taken, Told};
 
 /// What one call wants.
 struct Want<'a> {
@@ -189,19 +189,21 @@ impl Want<'_> {
 impl Told {
     fn of(items: &[Item], verdicts: &[Verdict], now: u64) -> Self {
         let least = items.iter().zip(verdicts).min_by_key(|(_, verdict)| verdict.remaining);
-        let (policy, limit, remaining, reset) = least.map_or_else(
-            || (Arc::from(""), 0, 0, 0),
-            |(item, verdict)| (item.policy.clone(), verdict.limit, verdict.remaining, verdict.reset),
+        let (policy, rate, limit, remaining, reset) = least.map_or_else(
+            || (Arc::from(""), NO_RATE, 0, 0, 0),
+            |(item, verdict)| {
+                (item.policy.clone(), item.rate, verdict.limit, verdict.remaining, verdict.reset)
+            },
         );
-        Self { policy, limit, remaining, reset: now.saturating_add(reset) }
+        Self { policy, rate, limit, remaining, reset: now.saturating_add(reset) }
     }
 }
 
 impl Taken {
     fn decision(self, source: Source, now: u64) -> Decision {
-        let Self { told: Told { policy, limit, remaining, reset }, charged, left } = self;
+        let Self { told: Told { policy, rate, limit, remaining, reset }, charged, left } = self;
         let reset = reset.saturating_sub(now);
         let verdict = Verdict { fits: true, limit, remaining: remaining + left, retry: 0, reset };
-        Decision::let_through(policy, &verdict, source, Receipt { at: charged, local: false })
+        Decision::let_through((policy, rate), verdict, source, Receipt { at: charged, local: false })
     }
 }

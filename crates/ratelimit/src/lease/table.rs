@@ -46,10 +46,14 @@ pub(super) struct Batch {
     pub(super) charged: u64,
 }
 
+/// Of no policy at all.
+pub(super) const NO_RATE: Rate = Rate { drain: 1, token: 1, burst: 0 };
+
 /// What Redis said of the policy that has the least left.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) policy: Arc<str>,
+    pub(super) rate: Rate,
     pub(super) limit: u64,
     pub(super) remaining: u64,
     /// When all comes back, in microseconds of this process.
@@ -191,7 +195,7 @@ impl Table {
 
 impl Entry {
     fn empty(rates: &Arc<[Rate]>) -> Self {
-        let told = Told { policy: Arc::from(""), limit: 0, remaining: 0, reset: 0 };
+        let told = Told { policy: Arc::from(""), rate: NO_RATE, limit: 0, remaining: 0, reset: 0 };
         Self { batch: Batch::default(), rates: rates.clone(), told, asking: None }
     }
 

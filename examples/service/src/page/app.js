@@ -97,6 +97,7 @@ function showStatus(status) {
   write("last-error", status.last_error ?? "none seen");
   showAnswers(status);
   showCaches(status.caches);
+  showLimit(status.search);
   showJournal(status.journal);
   showLatency(status);
   showDemo(status.demo, status.state);
@@ -142,6 +143,13 @@ function showCaches(caches) {
   write("reads", seconds < 1 || last.reads === first.reads
     ? "Nobody reads just now: \u201cKeep fetching\u201d below does."
     : `Now: ${rate(last.reads - first.reads)} reads a second, of which ${rate(last.loads - first.loads)} asked the source.`);
+}
+
+function showLimit(stats) {
+  for (const cell of document.querySelectorAll("[data-limit]")) {
+    const text = String(stats[cell.dataset.limit]);
+    if (cell.textContent !== text) cell.textContent = text;
+  }
 }
 
 // Never 0 or 100 for what is not.

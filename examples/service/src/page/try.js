@@ -3,6 +3,7 @@
 const FETCH_EVERY_MS = 250;
 const CHANGE_EVERY = 12;
 const AT_ONCE = 5;
+const MORE = 8;
 const PLANS = ["basic", "team", "business"];
 const LOG_LENGTH = 12;
 
@@ -109,6 +110,17 @@ async function rush() {
   byId("rush").disabled = false;
 }
 
+const BY = {
+  redis: "by Redis, for all processes",
+  fallback: "by this process, at its share, as Redis is away",
+};
+
+const search = () => {
+  const path = `/api/search?q=a&user=${encodeURIComponent(byId("user").value || "demo")}`;
+  return ask("Search", path, {}, (body, took) =>
+    note(`Search: ${body.source}`, `${body.found.join(", ")}; let through ${BY[body.source] ?? body.source}, ${body.remaining} of ${body.limit} left, in ${took}`));
+};
+
 // Flags and a subscription in turn, four times a second, noted only when somebody else answers; and a change now and then.
 function keepFetching() {
   turns += 1;
@@ -176,6 +188,8 @@ byId("subscription-form").addEventListener("submit", (event) => {
   event.preventDefault();
   ask("Subscription", subscriptionPath(), {}, noteSubscription);
 });
+byId("search").addEventListener("click", search);
+byId("search-more").addEventListener("click", () => Array.from({ length: MORE }, search));
 byId("change").addEventListener("click", () => change(noteChange));
 byId("rush").addEventListener("click", rush);
 byId("webhook").addEventListener("click", () => {

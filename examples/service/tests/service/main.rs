@@ -6,5 +6,6 @@ mod features;
 mod health;
 mod live;
 mod process;
+mod search;
 mod subscriptions;
 mod webhook;
