@@ -80,7 +80,8 @@ pub(crate) struct Verdict {
 }
 
 impl Decision {
-    /// The policies that refuse, in the order of the call; in shadow mode those that would.
+    /// The policies that refuse, in the order of the call; in shadow mode those that would. Blocked locally, it is the
+    /// first that is known to.
     pub fn violated(&self) -> &[Arc<str>] {
         &self.violated
     }

@@ -54,9 +54,10 @@ fn start(server: &Server) -> Child {
 }
 
 fn said(mut child: Child) -> u64 {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let allowed =
-        lines.map_while(Result::ok).find_map(|line| Some(line.split_once(SAYS)?.1.parse().unwrap()));
+    // To their end: a process that finds nobody to print to fails.
+    let lines: Vec<String> =
+        BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
+    let allowed = lines.iter().find_map(|line| Some(line.split_once(SAYS)?.1.parse().unwrap()));
     child.wait().unwrap();
     allowed.expect("the process says how many it let through")
 }

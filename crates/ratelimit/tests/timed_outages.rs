@@ -97,7 +97,7 @@ async fn while_redis_is_frozen_decisions_come_within_the_limit_and_then_at_once(
     .await;
     // What was sent before the freeze ended was charged once at most, and nothing was sent again.
     let cold = limiter.peek("cold").await.unwrap();
-    assert!(cold.source == Source::Redis && cold.remaining >= 40 - misses, "{cold:?} after {misses} misses");
+    assert!(cold.source == Source::Redis && cold.remaining >= 37, "{cold:?} after three calls");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
