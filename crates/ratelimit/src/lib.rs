@@ -46,6 +46,7 @@ mod blocks;
 mod breaker;
 mod builder;
 mod call;
+mod concurrency;
 mod decision;
 mod engine;
 mod error;
@@ -62,6 +63,7 @@ pub mod tower;
 
 pub use builder::{OnOutage, RateLimiterBuilder};
 pub use call::Charge;
+pub use concurrency::{AcquireError, ConcurrencyLimiter, ConcurrencyLimiterBuilder, Permit};
 pub use decision::{Decision, Source};
 pub use error::{Error, InvalidCost};
 pub use lease::Lease;
