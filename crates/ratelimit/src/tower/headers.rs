@@ -89,3 +89,31 @@ fn add(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Item = St
         headers.append(name, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::Verdict;
+    use crate::quota::Rate;
+
+    #[test]
+    fn no_number_has_more_digits_than_a_header_may_have() {
+        let burst = (1 << 53) - 1;
+        let verdict = Verdict { fits: true, limit: burst, remaining: burst - 1, retry: 0, reset: u64::MAX };
+        let slow = Rate { drain: 1, token: 1, burst };
+        let told = Told { policy: "p".into(), rate: slow, verdict };
+        assert_eq!(policy(&told), "\"p\";q=999999999999999;w=9007199255");
+        assert_eq!(limit(&told, Source::Redis), "\"p\";r=999999999999999;t=18446744073710");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_where_nothing_is_missing() {
+        let verdict = Verdict { fits: true, limit: 5, remaining: 5, retry: 0, reset: 0 };
+        let rate = Rate { drain: 1, token: 1_000_000, burst: 5 };
+        let told = Told { policy: "p".into(), rate, verdict };
+        assert_eq!(
+            (policy(&told), limit(&told, Source::Redis)),
+            ("\"p\";q=5;w=5".into(), "\"p\";r=5".into())
+        );
+    }
+}

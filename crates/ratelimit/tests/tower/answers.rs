@@ -95,7 +95,10 @@ async fn a_refusal_from_memory_says_as_much() {
     assert_eq!(get_root(addr).await.body, "Redis");
     for _ in 0..3 {
         let refused = get_root(addr).await;
-        assert_eq!(told(&refused), (429, r#""default";q=1;w=3600"#, r#""default";r=0;t=3600"#, "3600"));
+        let wait = refused.retry_after().to_string();
+        let limit = format!(r#""default";r=0;t={wait}"#);
+        assert_eq!(told(&refused), (429, r#""default";q=1;w=3600"#, limit.as_str(), wait.as_str()));
+        assert!(wait.starts_with('3') && wait.len() == 4, "nearly an hour: {wait}");
         assert_eq!(refused.json()["violated-policies"], json!(["default"]));
     }
     assert!(limiter.stats().blocked_locally > 0, "{:?}", limiter.stats());

@@ -74,11 +74,9 @@ async fn a_policy_charged_for_two_subjects_is_told_of_where_it_is_tightest() {
     });
     let addr = limited(layer).await;
     let policy = r#""p";q=10;w=3600"#;
-    for (path, status, limit) in [
-        ("/", 200, r#""p";r=7;t=360"#),
-        ("/search", 200, r#""p";r=4;t=360"#),
-        ("/search", 429, r#""p";r=4;t="#),
-    ] {
+    for (path, status, limit) in
+        [("/", 200, r#""p";r=7;t=360"#), ("/search", 200, r#""p";r=4;t="#), ("/search", 429, r#""p";r=4;t="#)]
+    {
         let response = get_from(addr, path, &[]).await;
         assert_eq!((response.status, response.header("ratelimit-policy")), (status, policy));
         assert!(response.header("ratelimit").starts_with(limit), "{response:?}");

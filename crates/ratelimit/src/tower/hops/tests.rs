@@ -114,6 +114,7 @@ fn forwarded_is_read_by_its_quotes_and_from_the_right() {
         "",
         "for=192.0.2.1;for=192.0.2.2",
         "for=\"192.0.2.1",
+        "host=\"a;for=192.0.2.1",
         "for=\"192.0.2\\.1\"",
     ] {
         assert_eq!(forwarded_by(&[element.as_bytes()]), "-", "{element}");
