@@ -162,6 +162,18 @@ async fn a_lease_ends_in_time_and_is_given_back_by_itself() {
 }
 
 #[tokio::test]
+async fn nothing_is_spent_after_the_lifetime() {
+    let server = Server::start();
+    let pool = pool(server.url());
+    let lease = Lease::of(10).for_at_most(Duration::from_millis(300));
+    let limiter = patient(&pool, "l").quota(Quota::per_hour(1).burst(40)).lease(lease).build().unwrap();
+    sources(&limiter, 1).await;
+    // The only thread of this runtime: nobody looks for what has ended.
+    std::thread::sleep(Duration::from_millis(310));
+    assert_eq!(sources(&limiter, 1).await, [Source::Redis]);
+}
+
+#[tokio::test]
 async fn a_limiter_that_is_dropped_gives_back_what_it_holds() {
     let server = Server::start();
     let (pool, quota) = (pool(server.url()), Quota::per_hour(1).burst(40));

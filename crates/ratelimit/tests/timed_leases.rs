@@ -156,17 +156,26 @@ async fn those_who_wait_for_one_who_asks_in_vain_wait_no_longer_than_it() {
     server.freeze();
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..20 {
-        let limiter = limiter.clone();
+        let (limiter, late) = (limiter.clone(), limit / 2 * (number % 2));
         tasks.spawn(async move {
-            tokio::time::sleep(limit / 2 * (number % 2)).await;
+            tokio::time::sleep(late).await;
             let began = Instant::now();
             let decision = limiter.check("a").await.unwrap();
             assert_eq!(decision.source, Source::Fallback);
-            began.elapsed()
+            late + began.elapsed()
         });
     }
     let took = within(SOON, tasks.join_all()).await.into_iter().max().unwrap();
     assert!(took <= limit + Duration::from_millis(100), "{took:?}");
+    // After three misses in a row nobody waits.
+    for key in ["b", "c"] {
+        limiter.check(key).await.unwrap();
+    }
+    let began = Instant::now();
+    limiter.check("d").await.unwrap();
+    assert!(began.elapsed() <= Duration::from_millis(100), "{:?}", began.elapsed());
+    let stats = limiter.stats();
+    assert_eq!((stats.misses, stats.pauses), (3, 1), "{stats:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::blocks::Asked;
 use crate::call::{Item, Mode};
@@ -15,6 +15,8 @@ use crate::quota::Rate;
 use super::Leases;
 use super::subject::Subject;
 use super::table::{Asking, Batch, Begun, Leftover, NO_RATE, Taken, Told};
+
+const GRACE: Duration = Duration::from_millis(5);
 
 /// What one call wants.
 struct Want<'a> {
@@ -124,7 +126,10 @@ impl RateLimiter {
             let since = engine.now();
             let items: Vec<Item> =
                 want.items.iter().map(|item| Item { cost: tokens, ..item.clone() }).collect();
-            let answer = tokio::time::timeout_at(want.give_up.into(), engine.ask(&items, Mode::Charge)).await;
+            // Who has waited for others has less time than Redis has for an answer. Where it has as much, let the answer's
+            // own limit come first: the breaker counts those.
+            let give_up = want.give_up + GRACE;
+            let answer = tokio::time::timeout_at(give_up.into(), engine.ask(&items, Mode::Charge)).await;
             let Some((charged, verdicts)) = answer.ok().flatten() else {
                 asking.unanswered();
                 return Outcome::Unanswered;
