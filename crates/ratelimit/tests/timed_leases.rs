@@ -166,14 +166,14 @@ async fn those_who_wait_for_one_who_asks_in_vain_wait_no_longer_than_it() {
         });
     }
     let took = within(SOON, tasks.join_all()).await.into_iter().max().unwrap();
-    assert!(took <= limit + Duration::from_millis(100), "{took:?}");
+    assert!(took <= limit + limit, "{took:?}");
     // After three misses in a row nobody waits.
     for key in ["b", "c"] {
         limiter.check(key).await.unwrap();
     }
     let began = Instant::now();
     limiter.check("d").await.unwrap();
-    assert!(began.elapsed() <= Duration::from_millis(100), "{:?}", began.elapsed());
+    assert!(began.elapsed() < limit, "{:?}", began.elapsed());
     let stats = limiter.stats();
     assert_eq!((stats.misses, stats.pauses), (3, 1), "{stats:?}");
 }
