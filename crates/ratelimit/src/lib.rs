@@ -31,6 +31,9 @@
 //!   refused: [`OnOutage`].
 //! - **Bounded.** Neither the table for outages nor that of recent refusals grows with the number of keys, and no debt
 //!   is forgotten: what does not fit shares a bucket. Keys in Redis expire when nothing is owed.
+//! - **In advance**, if you like: with a [`Lease`] most checks need no round trip, and in any time `w` at most
+//!   `b + r * w + min(n * L, r * E)` are let through by `n` processes that take `L` tokens at once for a time `E`.
+//! - **At once.** A [`ConcurrencyLimiter`] lets so many hold a key, over all processes, and forgets those that die.
 //!
 //! # What it does not
 //!

@@ -41,7 +41,7 @@ async fn the_other_process() {
     match role.as_str() {
         "one of three" => one_of_three(&pool).await,
         "holds two" => {
-            let limiter = builder(&pool, 2).lifetime(Duration::from_secs(2)).build().unwrap();
+            let limiter = builder(&pool, 3).lifetime(Duration::from_secs(2)).build().unwrap();
             let _held = (limiter.acquire("a").await.unwrap(), limiter.acquire("a").await.unwrap());
             println!("<held>");
             std::future::pending::<()>().await;
@@ -94,16 +94,18 @@ fn never_more_than_allowed_hold_a_key_over_three_processes() {
 #[tokio::test]
 async fn what_a_killed_process_held_is_free_after_its_lifetime() {
     let server = Server::start();
+    // One that lives, and keeps the others' names where they are.
+    let limiter = limiter(&pool(server.url()), 3);
+    let alive = limiter.acquire("a").await.unwrap();
     let mut other = Process::start("holds two", &server);
     other.said("held");
-    let limiter = limiter(&pool(server.url()), 2);
     assert!(is_full(&limiter.try_acquire("a").await));
     other.kill();
     assert!(is_full(&limiter.try_acquire("a").await), "nobody knows yet");
     let first = within(SOON, limiter.acquire("a")).await.unwrap();
     let second = within(SOON, limiter.acquire("a")).await.unwrap();
     assert!(is_full(&limiter.try_acquire("a").await));
-    drop((first, second));
+    drop((alive, first, second));
 }
 
 #[tokio::test]
@@ -113,6 +115,7 @@ async fn a_dropped_permit_is_free_at_once_and_a_released_one_when_that_returns()
     let (one, two) = (limiter.try_acquire("a").await.unwrap(), limiter.try_acquire("a").await.unwrap());
     assert!(matches!(limiter.try_acquire("a").await, Err(AcquireError::Full { limit: 2, .. })));
     assert!(limiter.try_acquire("b").await.is_ok(), "another key");
+    assert!((1..=60_001).contains(&observer.get::<i64>(&["PTTL", KEY])), "if all die it goes, too");
     drop(one);
     eventually_async(SOON, "it is free", || async { holders(&observer) == 1 }).await;
     two.release().await;
@@ -211,6 +214,19 @@ async fn whose_renewals_fail_for_a_lifetime_has_lost_it_and_is_told() {
     // That freed nobody else's place.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(holders(&server.observer()), 1);
+}
+
+#[tokio::test]
+async fn whom_redis_has_forgotten_is_told_with_the_next_renewal() {
+    let server = Server::start();
+    let (pool, observer) = (pool(server.url()), server.observer());
+    let limiter = builder(&pool, 1).lifetime(Duration::from_secs(6)).build().unwrap();
+    let (began, permit) = (Instant::now(), limiter.acquire("a").await.unwrap());
+    let names: Vec<String> = observer.get(&["ZRANGE", KEY, "0", "-1"]);
+    // By the server's clock it expired long ago.
+    observer.get::<()>(&["ZADD", KEY, "1", &names[0]]);
+    within(SOON, permit.lost()).await;
+    assert!(permit.is_lost() && began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -89,6 +89,46 @@ async fn a_refusal_is_of_the_cost_and_not_of_the_lease() {
     assert!(leasing.check("a").await.unwrap().allowed, "less fits");
 }
 
+#[tokio::test]
+async fn a_refused_key_is_left_alone_until_as_much_has_come_back_as_all_lease() {
+    let server = Server::start();
+    let (pool, quota) = (pool(server.url()), Quota::per_second(100).burst(200));
+    let refused = async |lifetime| {
+        let lease = Lease::of(25).for_at_most(Duration::from_secs(lifetime));
+        let leasing = patient(&pool, "l").quota(quota).nodes(4).lease(lease).build().unwrap();
+        let exact = limiter(&pool, "l", quota);
+        exact.reset("a").await.unwrap();
+        assert!(exact.check_n("a", 200).await.unwrap().allowed);
+        let refused = leasing.check("a").await.unwrap();
+        assert!(!refused.allowed && refused.source == Source::Redis, "{refused:?}");
+        refused.retry_after
+    };
+    // A hundred at a hundred a second, but a tenth of the lifetime at most.
+    assert_eq!(refused(60).await, Duration::from_secs(1));
+    assert_eq!(refused(3).await, Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn what_processes_hoard_and_spend_together_is_within_the_bound() {
+    let server = Server::start();
+    let (pool, quota) = (pool(server.url()), Quota::per_hour(1).burst(100));
+    let now = Arc::new(AtomicU64::new(1_764_000_000_000_000));
+    let node = |_| leasing(&pool, quota, 10).nodes(4).injected_time(now.clone()).build().unwrap();
+    let nodes: Vec<_> = (0..4).map(node).collect();
+    for node in &nodes {
+        sources(node, 1).await;
+    }
+    // All comes back in Redis, by its time, while they hold what they have.
+    now.fetch_add(100 * 3_600_000_000, Ordering::SeqCst);
+    let mut allowed = 0;
+    for node in &nodes {
+        while node.check("a").await.unwrap().allowed {
+            allowed += 1;
+        }
+    }
+    assert_eq!(allowed, 100 + 4 * 9, "the burst, and what each of four has left of ten");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_quota_all_is_let_through_and_no_more_whoever_leases() {
     let server = Server::start();
