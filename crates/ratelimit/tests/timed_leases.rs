@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cenote_pool_core::redis::cmd;
 use cenote_ratelimit::{Lease, Quota, RateLimiter, Source};
-use cenote_testkit::{Server, eventually_async, is_long, seed, within};
+use cenote_testkit::{Proxy, Server, eventually_async, is_long, seed, within};
 use common::process::{Process, ROLE, URL};
 use common::{SOON, patient, pool};
 use parking_lot::Mutex;
@@ -156,7 +156,7 @@ async fn those_who_wait_for_one_who_asks_in_vain_wait_no_longer_than_it() {
     server.freeze();
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..20 {
-        let (limiter, late) = (limiter.clone(), limit / 2 * (number % 2));
+        let (limiter, late) = (limiter.clone(), limit * 3 / 4 * (number % 2));
         tasks.spawn(async move {
             tokio::time::sleep(late).await;
             let began = Instant::now();
@@ -176,6 +176,26 @@ async fn those_who_wait_for_one_who_asks_in_vain_wait_no_longer_than_it() {
     assert!(began.elapsed() < limit, "{:?}", began.elapsed());
     let stats = limiter.stats();
     assert_eq!((stats.misses, stats.pauses), (3, 1), "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_in_a_long_queue_asks_redis_and_not_the_policy() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let lease = Lease::of(2).for_at_most(LIFETIME);
+    let limiter = patient(&pool(proxy.url()), "l").quota(Quota::per_hour(100)).lease(lease);
+    let limiter = limiter.timeout(Duration::from_millis(500)).build().unwrap();
+    assert!(limiter.check("other").await.unwrap().allowed);
+    proxy.delay_replies(Duration::from_millis(50));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let limiter = limiter.clone();
+        tasks.spawn(async move { limiter.check("a").await.unwrap() });
+    }
+    // Twenty round trips, one after another, would take a second.
+    for decision in within(SOON, tasks.join_all()).await {
+        assert!(decision.allowed && decision.source != Source::Fallback, "{decision:?}");
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ use super::Leases;
 use super::subject::Subject;
 use super::table::{Asking, Batch, Begun, Leftover, NO_RATE, Taken, Told};
 
+/// Who has waited for others has less time than Redis has for an answer. Where it has as much, the answer's own limit comes
+/// first: the breaker counts those.
 const GRACE: Duration = Duration::from_millis(5);
 
 /// What one call wants.
@@ -79,7 +81,9 @@ impl RateLimiter {
     async fn lease(&self, want: &Want<'_>, subject: &str, leftovers: &mut Vec<Leftover>) -> Decision {
         let engine = self.engine();
         let rates: Arc<[Rate]> = want.items.iter().map(|item| item.rate).collect();
-        while Instant::now() < want.give_up {
+        // After half of its time a call asks for itself, so that it is not the length of a queue that decides.
+        let patience = want.give_up - want.leases.limit / 2;
+        while Instant::now() < patience {
             let asked = match engine.blocked(want.items) {
                 Looked::Unknown(asked) => asked,
                 Looked::Refused(refusal) => return engine.told(refusal),
@@ -90,9 +94,10 @@ impl RateLimiter {
             let outcome = match begun {
                 Begun::Taken(taken) => Outcome::Decided(taken.decision(Source::Lease, now)),
                 Begun::Wait(mut others) => {
-                    match tokio::time::timeout_at(want.give_up.into(), others.changed()).await {
+                    match tokio::time::timeout_at(patience.into(), others.changed()).await {
+                        Ok(Ok(())) => Outcome::Unanswered,
                         Ok(Err(_)) => Outcome::Again,
-                        Ok(Ok(())) | Err(_) => Outcome::Unanswered,
+                        Err(_) => break,
                     }
                 }
                 Begun::Ask(asking) => {
@@ -100,15 +105,20 @@ impl RateLimiter {
                     self.sweep_from_now_on();
                     outcome
                 }
-                Begun::Full => return engine.charge(want.items).await,
+                Begun::Full => break,
             };
             match outcome {
                 Outcome::Decided(decision) => return engine.told(decision),
-                Outcome::Unanswered => break,
+                Outcome::Unanswered => {
+                    return engine.told(engine.without_redis(want.items, Mode::Charge));
+                }
                 Outcome::Again => {}
             }
         }
-        engine.told(engine.without_redis(want.items, Mode::Charge))
+        match tokio::time::timeout_at((want.give_up + GRACE).into(), engine.charge(want.items)).await {
+            Ok(decision) => decision,
+            Err(_) => engine.told(engine.without_redis(want.items, Mode::Charge)),
+        }
     }
 
     /// Asks for as much as may be held, then for what Redis said that there is, then for what the call needs.
@@ -126,10 +136,8 @@ impl RateLimiter {
             let since = engine.now();
             let items: Vec<Item> =
                 want.items.iter().map(|item| Item { cost: tokens, ..item.clone() }).collect();
-            // Who has waited for others has less time than Redis has for an answer. Where it has as much, let the answer's
-            // own limit come first: the breaker counts those.
-            let give_up = want.give_up + GRACE;
-            let answer = tokio::time::timeout_at(give_up.into(), engine.ask(&items, Mode::Charge)).await;
+            let give_up = (want.give_up + GRACE).into();
+            let answer = tokio::time::timeout_at(give_up, engine.ask(&items, Mode::Charge)).await;
             let Some((charged, verdicts)) = answer.ok().flatten() else {
                 asking.unanswered();
                 return Outcome::Unanswered;
