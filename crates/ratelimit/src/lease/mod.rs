@@ -36,6 +36,9 @@ const PATIENCE: u64 = 10;
 /// [`reserve`](crate::RateLimiter::reserve), ask Redis as ever, and so does every call by a quota with a burst below four
 /// times the nodes. Of several policies, all are charged as many.
 ///
+/// **Waiting.** One call at a time asks for more of a key; those that come meanwhile wait for it, but after half of the
+/// [timeout](crate::RateLimiterBuilder::timeout) ask for themselves alone.
+///
 /// **Near the limit** Redis is asked for less, down to the call's cost. When it has none to give, this process asks it
 /// again once as many have come back as all processes lease, but after a tenth of `E` at the latest if there is one
 /// token by then; `retry_after` says so. What others hold in leases is refused meanwhile.
