@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::Item;
-#[cfg(feature = "tower")]
 use crate::quota::Rate;
 
 /// Who decided.
