@@ -37,7 +37,9 @@ fn a_wrong_argument_is_refused_with_what_would_be_right() {
     assert_eq!(output.status.code(), Some(2));
     let error = text(&output.stderr);
     assert!(
-        error.starts_with("error: pol is not known: there are pool, dedicated, lru, cache and all\n"),
+        error.starts_with(
+            "error: pol is not known: there are pool, dedicated, lru, cache, ratelimit and all\n"
+        ),
         "{error}"
     );
 }
