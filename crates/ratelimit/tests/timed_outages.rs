@@ -66,11 +66,15 @@ async fn while_redis_is_frozen_decisions_come_within_the_limit_and_then_at_once(
     warm(&limiter).await;
     let () = cenote_pool_core::redis::cmd("FLUSHALL").query_async(&mut pool.conn()).await.unwrap();
     server.freeze();
+    let mut waits = Vec::new();
     for _ in 0..3 {
         let (decision, took) = timed(&limiter, "cold").await;
         assert_eq!(decision.source, Source::Fallback);
+        waits.push(took);
         assert!(took >= LIMIT - Duration::from_millis(5) && took < LIMIT + STOPPED, "{took:?}");
     }
+    waits.sort_unstable();
+    assert!(waits[1] < LIMIT + ROOM, "a machine may stop at one of them: {waits:?}");
     let paused = Instant::now();
     let mut at_once = Vec::new();
     while paused.elapsed() < Duration::from_millis(500) {

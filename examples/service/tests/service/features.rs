@@ -139,7 +139,8 @@ async fn while_redis_is_away_flags_come_from_the_fallback_and_afterwards_no_old_
 fn a_pool_without_a_fallback_is_refused_before_anything_is_served() {
     let pool = Pool::builder().url("redis://localhost:6379/0").build().unwrap();
     let error = App::new(pool).unwrap_err();
-    assert!(error.to_string().contains("fallback"), "{error}");
+    let of_cache = error.downcast_ref::<cenote::cache::Error>().unwrap();
+    assert!(of_cache.is_config() && error.to_string().contains("fallback"), "{error}");
 }
 
 #[tokio::test]
