@@ -301,7 +301,7 @@ impl Namespace {
     pub(crate) fn may_join(&self, place: Place, since: u64) -> bool {
         self.epochs.is_untouched(place, since)
             && self.local.holds(place, since)
-            && self.local_tags.is_untouched(self.tags_place(), since)
+            && self.local_tags.all_hold(since)
     }
 
     /// A key changed, as Redis tells.
@@ -319,15 +319,11 @@ impl Namespace {
         self.epochs.place(&[self.names.tags.as_slice(), tag.as_bytes()].concat())
     }
 
-    /// Where removals of any tag are noted.
-    fn tags_place(&self) -> Place {
-        self.epochs.place(&self.names.tags)
-    }
-
     pub(crate) fn touch_tag(&self, tag: Place) {
         self.versions.forget(|| self.epochs.touch(self.versions.place()));
         self.local_tags.touch(tag);
-        self.local_tags.touch(self.tags_place());
+        // Of everything at once `may_join` alone asks: a value with other tags stays true.
+        self.local_tags.touch_all();
         self.note_removal();
     }
 

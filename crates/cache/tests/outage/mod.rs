@@ -144,8 +144,7 @@ impl Stage {
             pending(cache.put_tagged(&REMOVED, &new, &["t"]).await.unwrap(), "put_tagged");
             reads_from_fallback(cache, REMOVED, Some("new")).await;
         }
-        pending(tagged.remove_tag("other").await.unwrap(), "remove_tag");
-        reads_from_fallback(tagged, REMOVED, Some("new")).await;
+        others_tags_leave_it(tagged).await;
         pending(tagged.remove_tag("t").await.unwrap(), "remove_tag");
         pending(cleared.clear().await.unwrap(), "clear");
         reads_from_fallback(tagged, REMOVED, None).await;
@@ -202,6 +201,18 @@ impl Stage {
             assert!(caches.reads_everything("later").await);
         }
     }
+}
+
+/// One tag in a thousand shares its place with another, which costs a read: of three, two must leave the value alone.
+async fn others_tags_leave_it(tagged: &Cache<u64, String>) {
+    let mut left = 0;
+    for other in ["other", "another", "a third"] {
+        assert_eq!(tagged.put_tagged(&REMOVED, &"new".to_owned(), &["t"]).await.unwrap(), Written::Pending);
+        assert_eq!(tagged.remove_tag(other).await.unwrap(), Written::Pending);
+        left += usize::from(value(tagged, REMOVED).await.is_some());
+    }
+    assert!(left >= 2, "{left} of 3");
+    tagged.put_tagged(&REMOVED, &"new".to_owned(), &["t"]).await.unwrap();
 }
 
 pub(crate) async fn value(cache: &Cache<u64, String>, key: u64) -> Option<String> {
