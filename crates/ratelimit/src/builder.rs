@@ -29,6 +29,26 @@ pub enum OnOutage {
     Closed,
 }
 
+/// What becomes of what a key has used when its quota changes: by [`set_quota`](RateLimiter::set_quota), by the
+/// [resolver](RateLimiterBuilder::resolver), by a quota of one call, or by a new version of the program.
+///
+/// A quota is another if its rate or its burst is. The change takes place where the key was charged last: what came back
+/// since then came at the new rate. Nothing is written before a charge by the new quota is taken.
+///
+/// In a table's bucket that several keys share while Redis is away, tokens used always stay used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnQuotaChange {
+    /// The tokens used stay used: 3 of 10 become 3 of 100. A part of a token counts as one.
+    #[default]
+    KeepUsed,
+    /// The key starts anew, with all of its burst. **Processes that differ about a quota start it anew by turns**, and let
+    /// through a burst each time: not for deploys in which two versions run side by side.
+    Reset,
+    /// The used part of the burst stays used: 3 of 10 become 30 of 100.
+    Proportional,
+}
+
 /// Collects settings; [`build`](Self::build) checks them all.
 #[must_use = "nothing is made before `build`"]
 pub struct RateLimiterBuilder {
@@ -37,6 +57,7 @@ pub struct RateLimiterBuilder {
     policies: Vec<(String, Quota)>,
     pub(crate) resolver: Option<Box<Resolver>>,
     pub(crate) on_outage: OnOutage,
+    pub(crate) on_quota_change: OnQuotaChange,
     pub(crate) nodes: u64,
     pub(crate) limit: Duration,
     pub(crate) fallback_keys: usize,
@@ -54,6 +75,7 @@ impl RateLimiterBuilder {
             policies: Vec::new(),
             resolver: None,
             on_outage: OnOutage::default(),
+            on_quota_change: OnQuotaChange::default(),
             nodes: 1,
             limit: Duration::from_millis(50),
             fallback_keys: 100_000,
@@ -78,7 +100,8 @@ impl RateLimiterBuilder {
 
     /// Asked at each call, with the policy's name and the key, for a quota in place of the policy's. It must be quick.
     ///
-    /// When a key's quota changes, the tokens it has used stay used. One that is not valid fails the call.
+    /// When a key's quota changes, [`on_quota_change`](Self::on_quota_change) says what becomes of what it has used. One that
+    /// is not valid fails the call.
     pub fn resolver(
         mut self,
         resolver: impl Fn(&str, &str) -> Option<Quota> + Send + Sync + 'static,
@@ -90,6 +113,12 @@ impl RateLimiterBuilder {
     /// What happens while Redis does not answer. Default: [`OnOutage::Fallback`].
     pub fn on_outage(mut self, policy: OnOutage) -> Self {
         self.on_outage = policy;
+        self
+    }
+
+    /// What becomes of what a key has used when its quota changes. Default: [`OnQuotaChange::KeepUsed`].
+    pub fn on_quota_change(mut self, change: OnQuotaChange) -> Self {
+        self.on_quota_change = change;
         self
     }
 
@@ -154,7 +183,7 @@ impl RateLimiterBuilder {
         }
         let mut policies = Vec::with_capacity(self.policies.len());
         for (name, quota) in std::mem::take(&mut self.policies) {
-            policies.push(Policy { name: name.into(), rate: quota.rate()? });
+            policies.push(Policy::new(&name, quota.rate()?));
         }
         let embedded = self.pool.state() == State::Embedded;
         let (prefix, resolver) = (key::prefix(&self.name), self.resolver.take());

@@ -12,7 +12,7 @@ use crate::breaker::Breaker;
 use crate::builder::{OnOutage, RateLimiterBuilder};
 use crate::call::{Item, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
-use crate::local::Local;
+use crate::local::{Here, Local};
 use crate::remote::Remote;
 use crate::stats::{Counters, Stats};
 
@@ -33,6 +33,7 @@ pub(crate) struct Engine {
     /// A failure was told of, and no call has succeeded since.
     told: AtomicBool,
     began: Instant,
+    nodes: u64,
     injected: Option<Arc<AtomicU64>>,
 }
 
@@ -46,8 +47,8 @@ pub(crate) enum Looked {
 impl Engine {
     pub(crate) fn new(builder: RateLimiterBuilder, embedded: bool) -> Self {
         Self {
-            remote: Remote::new(&builder.pool, builder.limit),
-            local: Mutex::new(Local::new(builder.fallback_keys, builder.nodes)),
+            remote: Remote::new(&builder.pool, builder.limit, builder.on_quota_change),
+            local: Mutex::new(Local::new(builder.fallback_keys, builder.on_quota_change)),
             blocks: Blocks::new(builder.block_keys),
             breaker: Breaker::default(),
             on_outage: builder.on_outage,
@@ -56,6 +57,7 @@ impl Engine {
             counters: Counters::new(&builder.name),
             told: AtomicBool::new(false),
             began: Instant::now(),
+            nodes: builder.nodes,
             injected: builder.now,
             name: builder.name,
         }
@@ -105,8 +107,7 @@ impl Engine {
 
     async fn amend(&self, items: &[Item], mode: Mode, receipt: Receipt) {
         if receipt.local {
-            let now = self.now();
-            self.local.lock().call(items, mode, now);
+            self.local.lock().call(items, mode, self.here());
         } else if self.ask(items, mode).await.is_none() {
             self.counters.unsettled.one();
         }
@@ -199,9 +200,10 @@ impl Engine {
         };
         match self.on_outage {
             OnOutage::Fallback => {
-                let (verdicts, strangers) = self.local.lock().call(items, mode, now);
+                let here = self.here();
+                let (verdicts, strangers) = self.local.lock().call(items, mode, here);
                 self.counters.overflows.add(strangers);
-                Decision::new(items, &verdicts, Source::Fallback, (mode == Mode::Charge).then_some(now))
+                Decision::new(items, &verdicts, Source::Fallback, (mode == Mode::Charge).then_some(here.now))
             }
             OnOutage::Open => Decision::new(items, &all(true, 0), Source::Open, None),
             OnOutage::Closed => {
@@ -235,8 +237,16 @@ impl Engine {
         decision
     }
 
+    fn here(&self) -> Here {
+        Here { now: self.now(), nodes: self.nodes }
+    }
+
     /// Microseconds of this process.
     pub(crate) fn now(&self) -> u64 {
+        // Without Redis a test's time is this process's.
+        if let Some(now) = self.injected.as_ref().filter(|_| self.embedded) {
+            return now.load(Ordering::SeqCst);
+        }
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }

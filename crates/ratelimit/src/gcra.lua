@@ -1,23 +1,45 @@
 -- Debts, one for each key: a token is `p` units, and `c` units drain in a microsecond. Whole numbers only, below 2^53.
--- ARGV: now ('' asks the server), mode, time of the charge that is refunded; for each key c, p, burst, cost.
+-- ARGV: now ('' asks the server), mode, time of the charge that is refunded, what becomes of the debt of another quota; for
+-- each key c, p, burst, cost. Stored: debt, since when, and p, c, burst of its quota.
 -- Modes: 0 looks, 1 charges all or nothing, 2 charges in any case, 3 refunds what has not drained since its charge.
+-- Of another quota: 0 keeps the tokens used, 1 nothing, 2 the used part of the burst.
 local MOST = 9007199254740991
-local ceil, max, min = math.ceil, math.max, math.min
-local now, mode, charged = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
+local now, mode, charged, inherit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+-- a * n / m, rounded up: exact, though a * n may not be. It is long division, bit by bit.
+local function scaled(a, n, m)
+  local whole, r, q, rest = floor(a / m), a % m, 0, 0
+  for bit = 52, 0, -1 do
+    q = q * 2
+    if rest >= m - rest then rest, q = rest - (m - rest), q + 1 else rest = rest * 2 end
+    if floor(n / 2 ^ bit) % 2 == 1 then
+      if rest >= m - r then rest, q = rest - (m - r), q + 1 else rest = rest + r end
+    end
+  end
+  if rest > 0 then q = q + 1 end
+  return min(whole * n + q, MOST)
+end
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
 local reply, quotas, all = { now }, {}, true
 for i, key in ipairs(KEYS) do
-  local c, p, burst, cost = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3])
+  local c, p, burst, cost = tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3]), tonumber(ARGV[4 * i + 4])
   local cap, need, debt, at, moved = burst * p, cost * p, 0, now, false
   local stored = redis.call('GET', key)
-  local d, since, old = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
+  local d, since, old, oldc, oldburst = string.match(stored or '', '^(%d+):(%d+):(%d+):?(%d*):?(%d*)$')
   if d then
-    d, since, old = min(tonumber(d), MOST), tonumber(since), tonumber(old)
-    -- Of another quota: the tokens used are kept.
-    if old ~= p then d = min(ceil(d / old) * p, MOST) end
+    d, since, old, oldc, oldburst = min(tonumber(d), MOST), tonumber(since), tonumber(old), tonumber(oldc), tonumber(oldburst)
+    local former = (oldburst or 0) * old
+    local other = old ~= p or (former > 0 and (oldc ~= c or oldburst ~= burst))
+    if other and inherit == '1' then
+      d, since = 0, min(since, now)
+    elseif other and inherit == '2' and former > 0 then
+      d = scaled(d, cap, former)
+    elseif old ~= p then
+      d = min(ceil(d / old) * p, MOST)
+    end
     -- A clock that was far ahead must do no lasting harm: the debt begins to drain now, which is written down even by
     -- a refusal, or it would begin anew each time. One that goes back a little stands still.
     moved = since - now > ceil(cap / c)
@@ -28,11 +50,11 @@ for i, key in ipairs(KEYS) do
   if mode == '3' then need = -max(0, need - min(max(0, at - charged), ceil(need / c)) * c) end
   local fits = debt + need <= cap
   all = all and fits
-  quotas[i] = { c, p, cap, need, debt, at, fits, stored, moved }
+  quotas[i] = { c, p, burst, cap, need, debt, at, fits, stored, moved }
 end
 local writes = mode == '2' or mode == '3' or (mode == '1' and all)
 for i, key in ipairs(KEYS) do
-  local c, p, cap, need, debt, at, fits, stored, moved = unpack(quotas[i])
+  local c, p, burst, cap, need, debt, at, fits, stored, moved = unpack(quotas[i])
   local left, retry, reset = debt, 0, 0
   if writes then
     left = min(max(0, debt + need), MOST)
@@ -48,10 +70,10 @@ for i, key in ipairs(KEYS) do
     local ttl = ceil(reset / 1000) + 1
     -- Time that a test makes up is not the time by which keys expire.
     if ARGV[1] ~= '' then ttl = max(ttl, 3600000) end
-    redis.call('SET', key, string.format('%.0f:%.0f:%.0f', left, at, p), 'PX', string.format('%.0f', ttl))
+    redis.call('SET', key, string.format('%.0f:%.0f:%.0f:%.0f:%.0f', left, at, p, c, burst), 'PX', string.format('%.0f', ttl))
   end
   reply[4 * i - 2] = fits and 1 or 0
-  reply[4 * i - 1] = max(0, math.floor((cap - left) / p))
+  reply[4 * i - 1] = max(0, floor((cap - left) / p))
   reply[4 * i] = retry
   reply[4 * i + 1] = reset
 end

@@ -64,7 +64,7 @@ mod stats;
 #[cfg(feature = "tower")]
 pub mod tower;
 
-pub use builder::{OnOutage, RateLimiterBuilder};
+pub use builder::{OnOutage, OnQuotaChange, RateLimiterBuilder};
 pub use call::Charge;
 pub use concurrency::{AcquireError, ConcurrencyLimiter, ConcurrencyLimiterBuilder, Permit};
 pub use decision::{Decision, Source};

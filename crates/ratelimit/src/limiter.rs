@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
+use parking_lot::RwLock;
 
 use crate::builder::{RateLimiterBuilder, Resolver};
 use crate::call::{Charge, Item};
@@ -42,7 +43,17 @@ pub(crate) struct Inner {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
-    pub(crate) rate: Rate,
+    rate: RwLock<Rate>,
+}
+
+impl Policy {
+    pub(crate) fn new(name: &str, rate: Rate) -> Self {
+        Self { name: name.into(), rate: RwLock::new(rate) }
+    }
+
+    pub(crate) fn rate(&self) -> Rate {
+        *self.rate.read()
+    }
 }
 
 impl RateLimiter {
@@ -85,7 +96,8 @@ impl RateLimiter {
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
     ///
-    /// The key has one debt, whatever the quota: when that changes, the tokens used stay used.
+    /// The key has one debt, whatever the quota: when that changes,
+    /// [`on_quota_change`](RateLimiterBuilder::on_quota_change) says what becomes of it.
     ///
     /// # Errors
     ///
@@ -219,6 +231,32 @@ impl RateLimiter {
         }
     }
 
+    /// From now on the policy of this name has this quota, for all clones of this limiter in this process. What its keys
+    /// have used is inherited as [`on_quota_change`](RateLimiterBuilder::on_quota_change) says; refusals that are remembered
+    /// of the old quota no longer count, and leases of it end.
+    ///
+    /// Other processes keep theirs until they are told, too. A policy added by
+    /// [`quota`](RateLimiterBuilder::quota) is called `default`. Where quotas differ by key, a
+    /// [resolver](RateLimiterBuilder::resolver) does the same.
+    ///
+    /// ```no_run
+    /// # fn example(limiter: cenote_ratelimit::RateLimiter) -> Result<(), cenote_ratelimit::Error> {
+    /// use cenote_ratelimit::Quota;
+    ///
+    /// limiter.set_quota("default", Quota::per_second(20).burst(50))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The quota cannot be kept, or there is no such policy. Then nothing has changed.
+    pub fn set_quota(&self, policy: &str, quota: Quota) -> Result<(), Error> {
+        let rate = quota.rate()?;
+        let found = self.inner.policies.iter().find(|one| *one.name == *policy);
+        *found.ok_or_else(|| none_called(policy))?.rate.write() = rate;
+        Ok(())
+    }
+
     /// What this limiter has done.
     pub fn stats(&self) -> Stats {
         let mut stats = self.inner.engine.stats();
@@ -283,7 +321,7 @@ impl RateLimiter {
         let resolver = self.inner.resolver.as_ref();
         match resolver.and_then(|resolver| resolver(&policy.name, subject)) {
             Some(quota) => Ok(quota.rate()?),
-            None => Ok(policy.rate),
+            None => Ok(policy.rate()),
         }
     }
 

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use crate::builder::OnQuotaChange;
 use crate::call::{Item, Mode};
 use crate::decision::Verdict;
 use crate::quota::Rate;
@@ -14,29 +15,35 @@ use crate::quota::Rate;
 #[derive(Debug)]
 pub(crate) struct Local {
     capacity: usize,
-    nodes: u64,
+    change: OnQuotaChange,
     debts: HashMap<Arc<[u8]>, Debt>,
     /// Each key of `debts` once, by a time not after that at which its debt is gone.
     order: BinaryHeap<Reverse<(u64, Arc<[u8]>)>>,
     shared: HashMap<Arc<str>, Debt>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+/// When a call is, by the clock of this process, and how many processes share its quotas.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Here {
+    pub(crate) now: u64,
+    pub(crate) nodes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Debt {
     units: u128,
     /// When it was so much.
     at: u64,
-    /// The units of a token.
-    token: u128,
+    of: Share,
     /// When it is gone.
     gone: u64,
 }
 
 /// A quota's share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Share {
-    drain: u128,
-    token: u128,
-    limit: u64,
+    rate: Rate,
+    nodes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,9 +53,17 @@ enum Place {
     Shared,
 }
 
+/// What a call makes of one item.
+struct Change<'a> {
+    item: &'a Item,
+    place: Place,
+    writes: bool,
+    after: Debt,
+}
+
 impl Local {
-    pub(crate) fn new(capacity: usize, nodes: u64) -> Self {
-        Self { capacity, nodes, debts: HashMap::new(), order: BinaryHeap::new(), shared: HashMap::new() }
+    pub(crate) fn new(capacity: usize, change: OnQuotaChange) -> Self {
+        Self { capacity, change, debts: HashMap::new(), order: BinaryHeap::new(), shared: HashMap::new() }
     }
 
     /// Keys in the table.
@@ -56,22 +71,26 @@ impl Local {
         self.debts.len()
     }
 
-    /// One verdict for each item, by the clock of this process. And how many of them have no bucket of their own.
-    pub(crate) fn call(&mut self, items: &[Item], mode: Mode, now: u64) -> (Vec<Verdict>, usize) {
+    /// One verdict for each item. And how many of them have no bucket of their own.
+    pub(crate) fn call(&mut self, items: &[Item], mode: Mode, here: Here) -> (Vec<Verdict>, usize) {
+        let now = here.now;
         let mut verdicts = Vec::with_capacity(items.len());
-        let mut changes: Vec<(&Item, Place, Debt)> = Vec::with_capacity(items.len());
+        let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut room = 0;
         for item in items {
-            let share = Share::of(&item.rate, self.nodes);
+            let share = Share { rate: item.rate, nodes: here.nodes };
             let place = self.place(item, &mut room, now);
             // Two subjects may meet in the shared bucket.
-            let before = changes.iter().rev().find(|(other, there, _)| {
-                place == Place::Shared && *there == place && other.policy == item.policy
+            let before = changes.iter().rev().find(|other| {
+                place == Place::Shared && other.place == place && other.item.policy == item.policy
             });
-            let debt = before.map_or_else(|| self.debt(item, place), |(.., debt)| *debt);
-            let (verdict, after) = share.judge(debt.units_at(&share, now), item.cost, mode, now);
+            let units = before.map_or_else(
+                || self.units(item, place, &share, now),
+                |other| other.after.units_at(&share, OnQuotaChange::KeepUsed, now),
+            );
+            let (verdict, writes, after) = share.judge(units, item.cost, mode, now);
             verdicts.push(verdict);
-            changes.push((item, place, after));
+            changes.push(Change { item, place, writes, after });
         }
         let all = verdicts.iter().all(|verdict| verdict.fits);
         let writes = match mode {
@@ -79,15 +98,15 @@ impl Local {
             Mode::Charge => all,
             Mode::Force | Mode::Refund(_) => true,
         };
-        let strangers = changes.iter().filter(|(_, place, _)| *place == Place::Shared).count();
+        let strangers = changes.iter().filter(|change| change.place == Place::Shared).count();
         if writes {
-            changes.into_iter().for_each(|(item, place, debt)| self.write(item, place, debt));
+            changes.into_iter().filter(|change| change.writes).for_each(|change| self.write(change));
         } else if mode == Mode::Charge {
             // Nothing was charged, so this is what is left.
             for (verdict, item) in verdicts.iter_mut().zip(items).filter(|(verdict, _)| verdict.fits) {
-                let share = Share::of(&item.rate, self.nodes);
+                let share = Share { rate: item.rate, nodes: here.nodes };
                 let place = self.place(item, &mut 0, now);
-                let units = self.debt(item, place).units_at(&share, now);
+                let units = self.units(item, place, &share, now);
                 (verdict.remaining, verdict.reset) = (share.remaining(units), share.time(units));
             }
         }
@@ -98,7 +117,7 @@ impl Local {
     pub(crate) fn forget(&mut self, items: &[Item]) {
         for item in items {
             if let Some(debt) = self.debts.get_mut(&item.key[..]) {
-                *debt = Debt::default();
+                (debt.units, debt.gone) = (0, 0);
             }
         }
     }
@@ -116,16 +135,18 @@ impl Local {
         Place::Shared
     }
 
-    fn debt(&self, item: &Item, place: Place) -> Debt {
-        let debt = match place {
-            Place::Own => self.debts.get(&item.key[..]),
-            Place::New => None,
-            Place::Shared => self.shared.get(&item.policy),
+    /// What is owed there now, by this share.
+    fn units(&self, item: &Item, place: Place, share: &Share, now: u64) -> u128 {
+        let (debt, change) = match place {
+            Place::Own => (self.debts.get(&item.key[..]), self.change),
+            Place::New => (None, self.change),
+            // Keys may have quotas of their own, and none ends or swells the debt of another.
+            Place::Shared => (self.shared.get(&item.policy), OnQuotaChange::KeepUsed),
         };
-        debt.copied().unwrap_or_default()
+        debt.map_or(0, |debt| debt.units_at(share, change, now))
     }
 
-    fn write(&mut self, item: &Item, place: Place, debt: Debt) {
+    fn write(&mut self, Change { item, place, after: debt, .. }: Change<'_>) {
         match place {
             Place::Own => drop(self.debts.get_mut(&item.key[..]).map(|old| *old = debt)),
             Place::New if debt.units == 0 => {}
@@ -160,28 +181,26 @@ impl Local {
 }
 
 impl Debt {
-    fn units_at(&self, share: &Share, now: u64) -> u128 {
-        let units = match self.token {
-            0 => 0,
-            token if token == share.token => self.units,
-            // Of another quota: the tokens used are kept.
-            token => self.units.div_ceil(token) * share.token,
+    fn units_at(&self, share: &Share, change: OnQuotaChange, now: u64) -> u128 {
+        let change = if self.of.rate == share.rate { OnQuotaChange::KeepUsed } else { change };
+        let units = match change {
+            OnQuotaChange::KeepUsed if self.of.token() == share.token() => self.units,
+            OnQuotaChange::KeepUsed => self.units.div_ceil(self.of.token()) * share.token(),
+            OnQuotaChange::Reset => 0,
+            OnQuotaChange::Proportional => self.units.saturating_mul(share.cap()).div_ceil(self.of.cap()),
         };
-        units.saturating_sub(u128::from(now.saturating_sub(self.at)) * share.drain)
+        units.saturating_sub(u128::from(now.saturating_sub(self.at)) * share.drain())
     }
 }
 
 impl Share {
-    fn of(rate: &Rate, nodes: u64) -> Self {
-        Self {
-            drain: rate.drain.into(),
-            token: u128::from(rate.token) * u128::from(nodes),
-            limit: (rate.burst / nodes).max(1),
+    /// What it says, whether that changes anything, and what is owed then.
+    fn judge(self, debt: u128, cost: u64, mode: Mode, now: u64) -> (Verdict, bool, Debt) {
+        let cap = self.cap();
+        let mut need = u128::from(cost) * self.token();
+        if let Mode::Refund(charged) = mode {
+            need = need.saturating_sub(u128::from(now.saturating_sub(charged)) * self.drain());
         }
-    }
-
-    fn judge(&self, debt: u128, cost: u64, mode: Mode, now: u64) -> (Verdict, Debt) {
-        let (cap, need) = (self.cap(), u128::from(cost) * self.token);
         // More than the share at once is let through if nothing else was, and then paid for in time.
         let most = cap.saturating_sub(need);
         let fits = debt <= most && (need <= cap || debt == 0);
@@ -190,33 +209,42 @@ impl Share {
             Mode::Charge if fits => debt + need,
             Mode::Charge => debt,
             Mode::Force => debt + need,
-            Mode::Refund(charged) => {
-                let drained = u128::from(now.saturating_sub(charged)) * self.drain;
-                debt.saturating_sub(need.saturating_sub(drained))
-            }
+            Mode::Refund(_) => debt.saturating_sub(need),
         };
         let verdict = Verdict {
             fits,
-            limit: self.limit,
+            limit: self.limit(),
             remaining: self.remaining(after),
             retry: if fits { 0 } else { self.time(debt - most) },
             reset: self.time(after),
         };
         let gone = now.saturating_add(verdict.reset);
-        (verdict, Debt { units: after, at: now, token: self.token, gone })
+        (verdict, need > 0, Debt { units: after, at: now, of: self, gone })
+    }
+
+    fn drain(&self) -> u128 {
+        self.rate.drain.into()
+    }
+
+    fn token(&self) -> u128 {
+        u128::from(self.rate.token) * u128::from(self.nodes)
+    }
+
+    fn limit(&self) -> u64 {
+        (self.rate.burst / self.nodes).max(1)
     }
 
     fn cap(&self) -> u128 {
-        u128::from(self.limit) * self.token
+        u128::from(self.limit()) * self.token()
     }
 
     fn remaining(&self, debt: u128) -> u64 {
-        u64::try_from(self.cap().saturating_sub(debt) / self.token).unwrap_or(u64::MAX)
+        u64::try_from(self.cap().saturating_sub(debt) / self.token()).unwrap_or(u64::MAX)
     }
 
     /// Until so much has drained.
     fn time(&self, units: u128) -> u64 {
-        u64::try_from(units.div_ceil(self.drain)).unwrap_or(u64::MAX)
+        u64::try_from(units.div_ceil(self.drain())).unwrap_or(u64::MAX)
     }
 }
 

@@ -7,6 +7,7 @@ use cenote_pool_core::redis::{self, Cmd, ErrorKind, RedisError, ServerErrorKind}
 use cenote_pool_core::{Conn, Pool};
 use parking_lot::Mutex;
 
+use crate::builder::OnQuotaChange;
 use crate::call::{Item, Mode};
 use crate::decision::Verdict;
 
@@ -22,12 +23,13 @@ const MOST: usize = 64;
 pub(crate) struct Remote {
     pool: Pool,
     limit: Duration,
+    change: OnQuotaChange,
     conns: [Mutex<Vec<Conn>>; SHELVES],
 }
 
 impl Remote {
-    pub(crate) fn new(pool: &Pool, limit: Duration) -> Self {
-        Self { pool: pool.clone(), limit, conns: Default::default() }
+    pub(crate) fn new(pool: &Pool, limit: Duration, change: OnQuotaChange) -> Self {
+        Self { pool: pool.clone(), limit, change, conns: Default::default() }
     }
 
     /// One verdict for each item, and the server's time.
@@ -42,12 +44,12 @@ impl Remote {
         let began = Instant::now();
         let mut conn = self.take();
         let mut reply: Result<Vec<i64>, _> =
-            command("EVALSHA", &SHA, items, mode, now).query_async(&mut conn).await;
+            self.command("EVALSHA", &SHA, items, mode, now).query_async(&mut conn).await;
         if reply.as_ref().is_err_and(is_unknown) {
             // This server has not seen the script yet, so nothing was done.
             let left = self.limit.saturating_sub(began.elapsed());
             let mut brief = conn.clone().with_timeout(left);
-            reply = command("EVAL", SCRIPT, items, mode, now).query_async(&mut brief).await;
+            reply = self.command("EVAL", SCRIPT, items, mode, now).query_async(&mut brief).await;
         }
         self.rest(conn);
         verdicts(items, &reply?)
@@ -64,20 +66,7 @@ impl Remote {
         Ok(())
     }
 
-    fn take(&self) -> Conn {
-        let resting = self.conns[fastrand::usize(..SHELVES)].lock().pop();
-        resting.unwrap_or_else(|| self.pool.conn().with_timeout(self.limit))
-    }
-
-    fn rest(&self, conn: Conn) {
-        let mut shelf = self.conns[fastrand::usize(..SHELVES)].lock();
-        if shelf.len() < MOST {
-            shelf.push(conn);
-        }
-    }
-}
-
-fn command(name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
+fn command(&self, name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
     let mut cmd = redis::cmd(name);
     cmd.arg(script).arg(items.len());
     for item in items {
@@ -93,11 +82,29 @@ fn command(name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64
         Mode::Force => (2, 0),
         Mode::Refund(charged) => (3, charged),
     };
-    cmd.arg(mode).arg(charged);
+    let change = match self.change {
+        OnQuotaChange::KeepUsed => 0,
+        OnQuotaChange::Reset => 1,
+        OnQuotaChange::Proportional => 2,
+    };
+    cmd.arg(mode).arg(charged).arg(change);
     for Item { rate, cost, .. } in items {
         cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
     }
     cmd
+}
+
+    fn take(&self) -> Conn {
+        let resting = self.conns[fastrand::usize(..SHELVES)].lock().pop();
+        resting.unwrap_or_else(|| self.pool.conn().with_timeout(self.limit))
+    }
+
+    fn rest(&self, conn: Conn) {
+        let mut shelf = self.conns[fastrand::usize(..SHELVES)].lock();
+        if shelf.len() < MOST {
+            shelf.push(conn);
+        }
+    }
 }
 
 fn is_unknown(error: &RedisError) -> bool {

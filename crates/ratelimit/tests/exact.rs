@@ -1,4 +1,4 @@
-//! Every answer of the real server against exact fractions, at times that the test makes up.
+//! Every answer, of the real server and of the table for outages, against exact fractions, at times that the test makes up.
 
 mod common;
 
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cenote_ratelimit::{Charge, Decision, Quota, RateLimiter, Source};
+use cenote_fallback_lru::FallbackLru;
+use cenote_pool_core::Pool;
+use cenote_ratelimit::{Charge, Decision, OnQuotaChange, Quota, RateLimiter, Source};
 use cenote_testkit::{Server, is_long, seed};
 use common::model::{Model, Rule, Said};
 use common::{patient, pool, said};
@@ -45,9 +47,53 @@ struct Run {
     rules: [Rule; 3],
     charged: Vec<(Vec<Charge>, Asked, u64, Decision)>,
     seen: Seen,
+    source: Source,
 }
 
 impl Run {
+    fn new(pool: &Pool, source: Source, change: OnQuotaChange, rng: fastrand::Rng) -> Self {
+        let now = Arc::new(AtomicU64::new(START));
+        let builder = patient(pool, &format!("exact-{change:?}")).injected_time(now.clone());
+        let mut builder = builder.block_keys(0).on_quota_change(change);
+        for (name, rule) in POLICIES.into_iter().zip(FIXED) {
+            builder = builder.policy(name, quota(rule));
+        }
+        let limiter = builder.build().unwrap();
+        let model = Model { change, ..Model::default() };
+        Self { limiter, now, model, rng, rules: FIXED, charged: Vec::new(), seen: Seen::new(), source }
+    }
+
+    async fn go(mut self, steps: usize) {
+        for _ in 0..steps {
+            self.pass();
+            self.step().await;
+        }
+        println!("{:?}, {} of another quota", self.seen, self.model.inherited);
+        assert_eq!(self.seen.len(), 9, "{:?}", self.seen);
+        assert!(self.seen.values().all(|count| *count >= steps / 500), "{:?}", self.seen);
+        assert!(self.model.inherited >= steps / 10, "{}", self.model.inherited);
+        let stats = self.limiter.stats();
+        assert_eq!((stats.misses, stats.failures, stats.unsettled, stats.overflows), (0, 0, 0, 0));
+    }
+
+    async fn step(&mut self) {
+        match self.rng.u8(..20) {
+            0..=9 => self.check().await,
+            10..=13 => self.early_and_on_time().await,
+            14..=15 => self.peek().await,
+            16..=17 => self.refund().await,
+            18 => self.reserve().await,
+            _ => {
+                let index = self.rng.usize(..3);
+                self.rules[index] = if self.rng.bool() { FIXED[index] } else { any_rule(&mut self.rng) };
+                self.see("quota changed");
+            }
+        }
+        if self.charged.len() > 50 {
+            self.charged.remove(0);
+        }
+    }
+
     fn now(&self) -> u64 {
         self.now.load(Ordering::SeqCst)
     }
@@ -95,7 +141,7 @@ impl Run {
     }
 
     fn compare(&self, decision: &Decision, asked: &[(String, Rule, u64)], expected: &[Said]) {
-        assert_eq!(decision.source, Source::Redis);
+        assert_eq!(decision.source, self.source);
         let what = || format!("{asked:?} at {}: {expected:?}, but {decision:?}", self.now());
         let violated: Vec<&str> = asked
             .iter()
@@ -195,6 +241,8 @@ impl Run {
             3..=6 => self.rng.u64(..200_000),
             7 => self.rng.u64(..5_000_000),
             8 => self.rng.u64(..3_600_000_000),
+            // The clock of a process never does.
+            _ if self.source == Source::Fallback => 0,
             _ => {
                 let now = self.now() - self.rng.u64(..2_000_000);
                 self.now.store(now, Ordering::SeqCst);
@@ -212,41 +260,26 @@ const FIXED: [Rule; 3] = [
     Rule { count: 1_000_000, period_us: 86_400_000_000, burst: 1_000_000 },
 ];
 
+const CHANGES: [OnQuotaChange; 3] =
+    [OnQuotaChange::KeepUsed, OnQuotaChange::Reset, OnQuotaChange::Proportional];
+
 #[tokio::test]
-async fn every_answer_equals_that_of_exact_fractions() {
+async fn every_answer_equals_that_of_exact_fractions_whatever_a_changed_quota_inherits() {
     let server = Server::start();
     let pool = pool(server.url());
-    let now = Arc::new(AtomicU64::new(START));
-    let mut builder = patient(&pool, "exact").injected_time(now.clone()).block_keys(0);
-    for (name, rule) in POLICIES.into_iter().zip(FIXED) {
-        builder = builder.policy(name, quota(rule));
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let steps = if is_long() { 100_000 } else { 3_000 };
+    for change in CHANGES {
+        Run::new(&pool, Source::Redis, change, rng.fork()).go(steps).await;
     }
-    let limiter = builder.build().unwrap();
-    let rng = fastrand::Rng::with_seed(seed());
-    let (model, rules, charged) = (Model::default(), FIXED, Vec::new());
-    let mut run = Run { limiter, now, model, rng, rules, charged, seen: Seen::new() };
-    let steps = if is_long() { 100_000 } else { 5_000 };
-    for _ in 0..steps {
-        run.pass();
-        match run.rng.u8(..20) {
-            0..=9 => run.check().await,
-            10..=13 => run.early_and_on_time().await,
-            14..=15 => run.peek().await,
-            16..=17 => run.refund().await,
-            18 => run.reserve().await,
-            _ => {
-                let index = run.rng.usize(..3);
-                run.rules[index] = if run.rng.bool() { FIXED[index] } else { any_rule(&mut run.rng) };
-                run.see("quota changed");
-            }
-        }
-        if run.charged.len() > 50 {
-            run.charged.remove(0);
-        }
+}
+
+#[tokio::test]
+async fn so_does_every_answer_without_redis() {
+    let pool = Pool::embedded(FallbackLru::default());
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let steps = if is_long() { 1_000_000 } else { 20_000 };
+    for change in CHANGES {
+        Run::new(&pool, Source::Fallback, change, rng.fork()).go(steps).await;
     }
-    println!("{:?}", run.seen);
-    assert_eq!(run.seen.len(), 9, "{:?}", run.seen);
-    assert!(run.seen.values().all(|count| *count >= steps / 500), "{:?}", run.seen);
-    let stats = run.limiter.stats();
-    assert_eq!((stats.misses, stats.failures, stats.unsettled), (0, 0, 0));
 }

@@ -9,7 +9,7 @@ use crate::call::{Item, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
-use crate::limiter::RateLimiter;
+use crate::limiter::{Policy, RateLimiter};
 use crate::quota::Rate;
 
 use super::Leases;
@@ -72,7 +72,7 @@ impl RateLimiter {
         let rates = self.resolved(subject)?;
         let same = |held: &[Rate]| match &rates {
             Some(rates) => held == &rates[..],
-            None => self.policies().iter().map(|policy| &policy.rate).eq(held),
+            None => self.policies().iter().map(Policy::rate).eq(held.iter().copied()),
         };
         let taken = leases.table.take(subject, cost, now, same);
         Ok(taken.map(|taken| engine.told(taken.decision(Source::Lease, now))))

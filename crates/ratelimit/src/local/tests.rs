@@ -3,17 +3,36 @@ use crate::quota::Quota;
 
 const SECOND: u64 = 1_000_000;
 
+struct Node {
+    local: Local,
+    nodes: u64,
+}
+
+impl Node {
+    fn new(capacity: usize, nodes: u64) -> Self {
+        Self::changing(capacity, nodes, OnQuotaChange::KeepUsed)
+    }
+
+    fn changing(capacity: usize, nodes: u64, change: OnQuotaChange) -> Self {
+        Self { local: Local::new(capacity, change), nodes }
+    }
+
+    fn call(&mut self, items: &[Item], mode: Mode, now: u64) -> (Vec<Verdict>, usize) {
+        self.local.call(items, mode, Here { now, nodes: self.nodes })
+    }
+}
+
 fn item(key: &str, quota: Quota, cost: u64) -> Item {
     Item { policy: "p".into(), key: key.as_bytes().into(), rate: quota.rate().unwrap(), cost }
 }
 
-fn charge(local: &mut Local, item: Item, now: u64) -> Verdict {
+fn charge(local: &mut Node, item: Item, now: u64) -> Verdict {
     local.call(&[item], Mode::Charge, now).0[0]
 }
 
 #[test]
 fn a_node_lets_through_its_share_of_the_burst_and_of_the_rate() {
-    let mut local = Local::new(10, 4);
+    let mut local = Node::new(10, 4);
     let quota = Quota::per_second(8).burst(10);
     let mut allowed = |now| charge(&mut local, item("a", quota, 1), now).fits;
     assert_eq!([0, 0, 0].map(&mut allowed), [true, true, false], "2 of 10");
@@ -26,7 +45,7 @@ fn a_node_lets_through_its_share_of_the_burst_and_of_the_rate() {
 
 #[test]
 fn a_share_is_one_at_least() {
-    let mut local = Local::new(10, 100);
+    let mut local = Node::new(10, 100);
     let quota = Quota::per_second(1);
     assert!(charge(&mut local, item("a", quota, 1), 0).fits);
     let refused = charge(&mut local, item("a", quota, 1), 0);
@@ -35,7 +54,7 @@ fn a_share_is_one_at_least() {
 
 #[test]
 fn what_costs_more_than_the_share_passes_a_full_bucket_and_is_paid_for_in_time() {
-    let mut local = Local::new(10, 4);
+    let mut local = Node::new(10, 4);
     let quota = Quota::per_second(4).burst(8);
     let passed = charge(&mut local, item("a", quota, 6), 0);
     assert_eq!((passed.fits, passed.remaining, passed.reset), (true, 0, 6 * SECOND));
@@ -46,7 +65,7 @@ fn what_costs_more_than_the_share_passes_a_full_bucket_and_is_paid_for_in_time()
 
 #[test]
 fn of_several_all_are_charged_or_none() {
-    let mut local = Local::new(10, 1);
+    let mut local = Node::new(10, 1);
     let (narrow, broad) = (Quota::per_hour(1), Quota::per_hour(100));
     let both = || [item("broad", broad, 1), item("narrow", narrow, 1)];
     let (first, _) = local.call(&both(), Mode::Charge, 0);
@@ -59,7 +78,7 @@ fn of_several_all_are_charged_or_none() {
 
 #[test]
 fn a_refund_gives_back_what_has_not_drained_since_its_charge() {
-    let mut local = Local::new(10, 1);
+    let mut local = Node::new(10, 1);
     let quota = Quota::per_second(1).burst(10);
     charge(&mut local, item("a", quota, 4), 0);
     charge(&mut local, item("a", quota, 6), SECOND);
@@ -76,7 +95,7 @@ fn a_refund_gives_back_what_has_not_drained_since_its_charge() {
 
 #[test]
 fn a_million_keys_stay_within_the_bound_and_no_debt_is_forgotten() {
-    let mut local = Local::new(1_000, 1);
+    let mut local = Node::new(1_000, 1);
     let quota = Quota::per_hour(2);
     for number in 0..500 {
         assert!(charge(&mut local, item(&format!("old {number}"), quota, 2), 0).fits);
@@ -85,7 +104,7 @@ fn a_million_keys_stay_within_the_bound_and_no_debt_is_forgotten() {
     for number in 0..1_000_000 {
         let (verdicts, shared) = local.call(&[item(&number.to_string(), quota, 1)], Mode::Charge, 1);
         strangers += usize::from(shared == 1 && verdicts[0].fits);
-        assert!(local.len() <= 1_000 && local.order.len() == local.len());
+        assert!(local.local.len() <= 1_000 && local.local.order.len() == local.local.len());
     }
     assert_eq!(strangers, 2, "one bucket for all that did not fit");
     for number in 0..500 {
@@ -97,12 +116,12 @@ fn a_million_keys_stay_within_the_bound_and_no_debt_is_forgotten() {
         let (verdicts, shared) = local.call(&[item(&format!("new {number}"), quota, 2)], Mode::Charge, later);
         assert!(verdicts[0].fits && shared == 0);
     }
-    assert_eq!(local.len(), 1_000);
+    assert_eq!(local.local.len(), 1_000);
 }
 
 #[test]
 fn who_shares_a_bucket_gets_one_of_its_own_when_that_has_no_debt() {
-    let mut local = Local::new(1, 1);
+    let mut local = Node::new(1, 1);
     let quota = Quota::per_second(2);
     assert!(charge(&mut local, item("a", quota, 1), 0).fits);
     assert!(charge(&mut local, item("b", quota, 2), 0).fits, "shared");
@@ -114,8 +133,35 @@ fn who_shares_a_bucket_gets_one_of_its_own_when_that_has_no_debt() {
 }
 
 #[test]
-fn of_another_quota_the_tokens_used_are_kept() {
-    let mut local = Local::new(10, 1);
-    charge(&mut local, item("a", Quota::per_hour(10), 3), 0);
-    assert_eq!(charge(&mut local, item("a", Quota::per_hour(20), 1), 0).remaining, 16);
+fn of_another_quota_what_was_used_is_kept_or_forgotten_or_keeps_its_part() {
+    for (change, left) in [
+        (OnQuotaChange::KeepUsed, 16),
+        (OnQuotaChange::Reset, 19),
+        (OnQuotaChange::Proportional, 13), // 6 of 20, and one more
+    ] {
+        let mut local = Node::changing(10, 1, change);
+        charge(&mut local, item("a", Quota::per_hour(10), 3), 0);
+        assert_eq!(charge(&mut local, item("a", Quota::per_hour(20), 1), 0).remaining, left);
+    }
+}
+
+#[test]
+fn another_number_of_nodes_is_no_other_quota() {
+    for change in [OnQuotaChange::KeepUsed, OnQuotaChange::Reset, OnQuotaChange::Proportional] {
+        let mut local = Node::changing(10, 1, change);
+        let quota = Quota::per_hour(40);
+        charge(&mut local, item("a", quota, 6), 0);
+        local.nodes = 4;
+        assert_eq!(charge(&mut local, item("a", quota, 1), 0).remaining, 3, "10, of which 7 are used");
+    }
+}
+
+#[test]
+fn who_shares_a_bucket_and_has_another_quota_ends_nobody_s_debt() {
+    let mut local = Node::changing(1, 1, OnQuotaChange::Reset);
+    let (one, other) = (Quota::per_hour(5), Quota::per_hour(6));
+    assert!(charge(&mut local, item("a", one, 1), 0).fits);
+    assert!(charge(&mut local, item("b", one, 5), 0).fits, "shared");
+    assert!(charge(&mut local, item("c", other, 1), 0).fits, "one more is all that it has");
+    assert!(!charge(&mut local, item("b", one, 1), 0).fits);
 }

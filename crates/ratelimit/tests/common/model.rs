@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ops::{Add, Mul, Sub};
 
+use cenote_ratelimit::OnQuotaChange;
+
 /// An exact fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exact(i128, i128);
@@ -80,17 +82,39 @@ impl Rule {
         Exact::of(us, 1) * Exact::of(self.count.into(), self.period_us.into())
     }
 
-    /// What a token is counted in: a quota with another one keeps whole tokens.
+    /// In how many parts a token is counted.
     fn unit(self) -> u64 {
         self.period_us / gcd(self.count.into(), self.period_us.into()) as u64
+    }
+
+    /// Is it the same but for its burst?
+    fn pace(self) -> Exact {
+        Exact::of(self.count.into(), self.period_us.into())
+    }
+
+    /// What was used by this rule, as another one has it.
+    fn inherited(self, tokens: Exact, by: Rule, change: OnQuotaChange) -> Exact {
+        if self.pace() == by.pace() && self.burst == by.burst {
+            return tokens;
+        }
+        match change {
+            OnQuotaChange::Reset => Exact::whole(0),
+            OnQuotaChange::Proportional => {
+                let part = tokens * Exact::of(by.burst.into(), self.burst.into());
+                let unit = Exact::whole(by.unit());
+                Exact::of((part * unit).ceil(), 1) * Exact::of(1, by.unit().into())
+            }
+            _ if self.unit() == by.unit() => tokens,
+            _ => Exact::of(tokens.ceil(), 1),
+        }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Used {
+pub(crate) struct Used {
     tokens: Exact,
     at: i128,
-    unit: u64,
+    of: Rule,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,13 +126,22 @@ pub(crate) struct Said {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Model(HashMap<String, Used>);
+pub(crate) struct Model {
+    pub(crate) used: HashMap<String, Used>,
+    pub(crate) change: OnQuotaChange,
+    /// Calls that found what was used by another quota.
+    pub(crate) inherited: usize,
+}
 
 impl Model {
     /// What was used of `key`, and the time from which it counts.
     fn used(&mut self, key: &str, rule: Rule, now: i128) -> (Exact, i128) {
-        let Some(used) = self.0.get(key).copied() else { return (Exact::whole(0), now) };
-        let tokens = if used.unit == rule.unit() { used.tokens } else { Exact::of(used.tokens.ceil(), 1) };
+        let Some(used) = self.used.get(key).copied() else { return (Exact::whole(0), now) };
+        let tokens = used.of.inherited(used.tokens, rule, self.change);
+        self.inherited += usize::from(used.of != rule);
+        if tokens == Exact::whole(0) {
+            return (tokens, now);
+        }
         let full = rule.time(Exact::whole(rule.burst));
         if used.at - now > full {
             // The clock was far ahead: it counts from now on.
@@ -121,9 +154,9 @@ impl Model {
 
     fn keep(&mut self, key: &str, rule: Rule, tokens: Exact, at: i128) {
         if tokens == Exact::whole(0) {
-            self.0.remove(key);
+            self.used.remove(key);
         } else {
-            self.0.insert(key.to_owned(), Used { tokens, at, unit: rule.unit() });
+            self.used.insert(key.to_owned(), Used { tokens, at, of: rule });
         }
     }
 
