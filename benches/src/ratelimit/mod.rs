@@ -2,6 +2,8 @@
 
 mod clients;
 mod local;
+mod outage;
+mod peers;
 
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use cenote_testkit::Server;
 use fastrand::Rng;
 use tokio::runtime::Runtime;
 
-use self::clients::{Cenote, Limit, Limitador, Mux, Pool, RedisRate};
+use self::clients::{Cenote, Limit, Mux, Pool};
+use self::peers::{Limitador, RedisRate};
 use crate::bench::Length;
 use crate::contender::{Boxed, Contender};
 use crate::contest;
@@ -20,12 +23,18 @@ use crate::session::Findings;
 
 /// Subjects of the benches, each with a quota that is never used up.
 const SUBJECTS: usize = 1_000;
-const TASKS: [usize; 3] = [1, 64, 256];
+const TASKS: [usize; 4] = [1, 16, 64, 256];
 
-const CHECK: &str = "\
-ratelimit-check: `cenote pool` and `redis-rs mux` send the limiter's own script by hand, so no limiter over them can be
-quicker. `redis_rate script` is the script of Go's redis_rate in shape, written anew, over our pool. `limitador's calls` are
-what that crate asks Redis for, which is two round trips to count in a fixed window, without what it does beside.";
+const NOTES: [&str; 3] = [
+    "\
+ratelimit-check: `cenote script` is the limiter's own script, sent by hand with commands made before, through our pool and
+through redis-rs: a ceiling, and no limiter. `redis_rate's script` is that of Go's redis_rate in shape, sent so through our
+pool. `limitador's calls` are those of its storage in Redis, made by hand: two round trips to count in a fixed window.",
+    "\
+ratelimit-blocked, ratelimit-lease: governor decides for its own process alone, and its keys need no allocation.",
+    "\
+ratelimit-outage: a call waits for Redis for 50 ms at most; then the limiter leaves it alone for a second at a time.",
+];
 
 type Contenders = Vec<Box<dyn Contender<usize>>>;
 
@@ -48,7 +57,8 @@ pub(crate) fn run(quick: bool) -> Result<Findings> {
         anyhow::Ok(rows)
     })?);
     findings.rows.extend(local::rows(&runtime, &server.url(), quick)?);
-    findings.notes.push(CHECK.to_owned());
+    findings.rows.extend(runtime.block_on(outage::rows(quick))?);
+    findings.notes.extend(NOTES.map(str::to_owned));
     // Peers leave tasks behind.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(findings)
@@ -57,7 +67,8 @@ pub(crate) fn run(quick: bool) -> Result<Findings> {
 async fn contenders(url: &str) -> Result<Contenders> {
     Ok(vec![
         Checks::contender(Cenote::connect(url).await?),
-        Checks::contender(Limitador::connect(url).await?),
+        Checks::contender(Limitador::<true>::connect(url).await?),
+        Checks::contender(Limitador::<false>::connect(url).await?),
         Checks::contender(RedisRate::connect(url).await?),
         Checks::contender(Pool::connect(url).await?),
         Checks::contender(Mux::connect(url).await?),

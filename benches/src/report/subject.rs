@@ -24,7 +24,11 @@ pub(super) fn about(bench: &str) -> &'static str {
         "cache-fill" => "get of a value that nobody has: load and keep it",
         "cache-memory" => "10,000 entries of 100 B in this process",
         "ratelimit-check" => "one token of one of 1,000 keys, all of which are allowed",
-        "ratelimit-local" => "a decision that needs no Redis, one of 1,000 keys",
+        "ratelimit-blocked" => "a refusal without asking Redis, of one of 1,000 keys",
+        "ratelimit-lease" => "one token that the process holds, of one of 1,000 keys",
+        "ratelimit-outage" => {
+            "while the server is frozen: the first decision of each task, and all afterwards"
+        }
         _ => "",
     }
 }
@@ -48,7 +52,8 @@ pub(super) fn is_in_memory(bench: &str) -> bool {
     is_of("lru", bench)
         || is_of("cache-l1", bench)
         || is_of("cache-memory", bench)
-        || is_of("ratelimit-local", bench)
+        || is_of("ratelimit-blocked", bench)
+        || is_of("ratelimit-lease", bench)
 }
 
 /// Whether a bench belongs to a family: `pool-get` to `pool`.

@@ -74,7 +74,9 @@ const RATELIMIT: &[Comparison] = &[
     Best(Measure::P99),
     With("governor", Measure::Throughput),
     With("limitador's calls", Measure::Throughput),
-    With("cenote pool", Measure::Throughput),
+    With("limitador's, value only", Measure::Throughput),
+    With("cenote script, pool", Measure::Throughput),
+    With("cenote script, redis-rs", Measure::Throughput),
 ];
 
 /// A summary for each family in which our client met a peer.
