@@ -34,6 +34,7 @@ macro_rules! refused {
     };
 }
 
+mod backend;
 pub mod binary;
 pub mod counters;
 pub mod errors;
@@ -48,6 +49,8 @@ pub mod sharing;
 pub mod strings;
 pub mod transactions;
 
+#[doc(hidden)]
+pub use backend::Backend;
 pub use keys::Keys;
 #[doc(hidden)]
-pub use mount::drive;
+pub use mount::{Checking, compiled, drive};

@@ -1,8 +1,10 @@
 //! Makes a test of each check.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use super::Keys;
+use super::{Backend, Keys};
 use crate::within;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,64 +35,64 @@ macro_rules! contract {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_group {
-    (strings, $connect:expr) => {
-        $crate::__contract_checks! { strings, $connect,
+    (strings, $mount:tt) => {
+        $crate::__contract_checks! { strings, $mount,
             what_was_set_is_read set_overwrites a_missing_key_is_nil set_nx_and_xx_look_first
             set_get_returns_the_old_value getdel_takes_it_away append_and_strlen ranges many_at_once
             deleting_counts_what_was_there exists_counts_repeats types_are_named
         }
     };
-    (counters, $connect:expr) => {
-        $crate::__contract_checks! { counters, $connect,
+    (counters, $mount:tt) => {
+        $crate::__contract_checks! { counters, $mount,
             a_counter_starts_at_zero counters_go_both_ways floats_are_added an_overflow_is_refused
         }
     };
-    (expiry, $connect:expr) => {
-        $crate::__contract_checks! { expiry, $connect,
+    (expiry, $mount:tt) => {
+        $crate::__contract_checks! { expiry, $mount,
             a_ttl_is_kept no_ttl_and_no_key_differ set_clears_a_ttl_unless_told incr_keeps_a_ttl
             persist_ends_it an_expired_key_is_gone a_ttl_in_the_past_deletes
         }
     };
-    (hashes, $connect:expr) => {
-        $crate::__contract_checks! { hashes, $connect,
+    (hashes, $mount:tt) => {
+        $crate::__contract_checks! { hashes, $mount,
             fields_are_set_and_read the_whole_hash_is_a_map fields_are_counted an_emptied_hash_is_gone
         }
     };
-    (sets, $connect:expr) => {
-        $crate::__contract_checks! { sets, $connect,
+    (sets, $mount:tt) => {
+        $crate::__contract_checks! { sets, $mount,
             members_are_unique membership sets_combine an_emptied_set_is_gone
         }
     };
-    (lists, $connect:expr) => {
-        $crate::__contract_checks! { lists, $connect,
+    (lists, $mount:tt) => {
+        $crate::__contract_checks! { lists, $mount,
             both_ends_grow both_ends_shrink indexes_count_from_either_end lists_are_trimmed
             elements_are_removed an_emptied_list_is_gone
         }
     };
-    (binary, $connect:expr) => {
-        $crate::__contract_checks! { binary, $connect,
+    (binary, $mount:tt) => {
+        $crate::__contract_checks! { binary, $mount,
             any_byte_survives empty_values_are_values line_ends_are_data a_large_value_survives
         }
     };
-    (errors, $connect:expr) => {
-        $crate::__contract_checks! { errors, $connect,
+    (errors, $mount:tt) => {
+        $crate::__contract_checks! { errors, $mount,
             a_wrong_type_is_an_error_with_its_code not_a_number wrong_number_of_arguments
             a_syntax_error_changes_nothing the_connection_goes_on_after_an_error
         }
     };
-    (pipelines, $connect:expr) => {
-        $crate::__contract_checks! { pipelines, $connect,
+    (pipelines, $mount:tt) => {
+        $crate::__contract_checks! { pipelines, $mount,
             replies_come_in_order ignored_replies_are_left_out an_error_does_not_stop_the_others
             a_long_pipeline_is_answered
         }
     };
-    (transactions, $connect:expr) => {
-        $crate::__contract_checks! { transactions, $connect,
+    (transactions, $mount:tt) => {
+        $crate::__contract_checks! { transactions, $mount,
             all_replies_come_in_order an_error_inside_does_not_roll_back ignored_replies_are_left_out
         }
     };
-    (sharing, $connect:expr) => {
-        $crate::__contract_checks! { sharing, $connect,
+    (sharing, $mount:tt) => {
+        $crate::__contract_checks! { sharing, $mount,
             clones_see_the_same_keys concurrent_increments_are_all_counted
             each_clone_gets_its_own_replies a_dropped_call_does_not_shift_replies
         }
@@ -100,6 +102,17 @@ macro_rules! __contract_group {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __contract_checks {
+    ($group:ident, compiled, $($check:ident)+) => {
+        pub mod $group {
+            $(
+                pub fn $check<'a>(conn: &'a mut $crate::contract::Backend, keys: &'a $crate::contract::Keys)
+                    -> $crate::contract::Checking<'a>
+                {
+                    Box::pin($crate::contract::$group::$check(conn, keys))
+                }
+            )+
+        }
+    };
     ($group:ident, $connect:expr, $($check:ident)+) => {
         mod $group {
             #[allow(unused_imports, reason = "the backend's expression may be a path from the root")]
@@ -107,20 +120,46 @@ macro_rules! __contract_checks {
             $(
                 #[test]
                 fn $check() {
-                    $crate::contract::drive(stringify!($check), $connect, async |conn, keys| {
-                        $crate::contract::$group::$check(conn, keys).await;
-                    });
+                    let connecting = async { $crate::contract::Backend::new(($connect)().await) };
+                    $crate::contract::drive(
+                        stringify!($check),
+                        Box::pin(connecting),
+                        $crate::contract::compiled::$group::$check,
+                    );
                 }
             )+
         }
     };
 }
 
+/// The checks, compiled here once and not again wherever they are mounted: that took the better part of a minute.
 #[doc(hidden)]
-pub fn drive<C>(name: &str, connect: impl AsyncFnOnce() -> C, check: impl AsyncFnOnce(&mut C, &Keys)) {
+pub mod compiled {
+    crate::__contract_group!(strings, compiled);
+    crate::__contract_group!(counters, compiled);
+    crate::__contract_group!(expiry, compiled);
+    crate::__contract_group!(hashes, compiled);
+    crate::__contract_group!(sets, compiled);
+    crate::__contract_group!(lists, compiled);
+    crate::__contract_group!(binary, compiled);
+    crate::__contract_group!(errors, compiled);
+    crate::__contract_group!(pipelines, compiled);
+    crate::__contract_group!(transactions, compiled);
+    crate::__contract_group!(sharing, compiled);
+}
+
+#[doc(hidden)]
+pub type Checking<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+#[doc(hidden)]
+pub fn drive(
+    name: &str,
+    connecting: Pin<Box<dyn Future<Output = Backend>>>,
+    check: for<'a> fn(&'a mut Backend, &'a Keys) -> Checking<'a>,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(within(LIMIT, async {
-        let mut conn = connect().await;
+        let mut conn = connecting.await;
         check(&mut conn, &Keys::new(name)).await;
     }));
 }
