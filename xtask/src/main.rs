@@ -1,6 +1,7 @@
 //! The project's tasks: `cargo xtask` lists them.
 
 mod bench;
+mod binaries;
 mod command;
 mod demo;
 mod install;

@@ -1,15 +1,15 @@
 //! Every test of the workspace.
 //!
 //! A test whose bounds are times on the wall is in an integration test whose file's name begins with `timed_`:
-//! those run after all others, one test at a time, so that no other work of ours spoils their times. All others
-//! run as cargo runs them. A test that takes long asks `cenote_testkit::is_long()`, which `--long` makes true.
+//! those run after all others, one test at a time, so that no other work of ours spoils their times. Of all others
+//! several binaries run at once. A test that takes long asks `cenote_testkit::is_long()`, which `--long` makes true.
 
 use anyhow::Result;
 
 use crate::command::Command;
 use crate::stages::{Stages, not_run};
 use crate::workspace::{self, Package};
-use crate::{install, usage};
+use crate::{binaries, install, usage};
 
 const TIMED: &str = "timed_";
 const CORE: &str = "cenote-pool-core";
@@ -25,8 +25,8 @@ const REDIS_FEATURES: &[(&str, &[&str])] = &[
 /// What depends on the types of replies: beside the codec's own tests the contract, scripts and scans, and refusals.
 const REPLY_TESTS: &[&str] = &["contract", "connections", "sharing"];
 
-/// What the tests have optimised for the sake of speed; those of replies are built three times and run for seconds.
-const OPTIMISED: &[&str] = &["cenote-fallback-lru", CORE, "redis", "tokio"];
+/// How many binaries run at once. Two cores are busy with these, as each waits for half of its time.
+const AT_ONCE: usize = 3;
 
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let long = match args {
@@ -40,11 +40,18 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     }
     stages.run("browser", || install::BROWSER.ensure());
     let packages = workspace::packages()?;
-    let with_length = |command: Command| if long { command.env("CENOTE_LONG", "1") } else { command };
+    let length: &[_] = if long { &[("CENOTE_LONG", "1")] } else { &[] };
+    let with_length =
+        |command: Command| length.iter().fold(command, |command, (name, value)| command.env(name, *value));
 
-    stages.run("tests", || with_length(untimed(&packages)).run());
-    if let Some(timed) = timed(&packages) {
-        stages.run("timed tests", || with_length(timed).run());
+    // The timed ones as well, so that no core is idle at the end of the others.
+    let mut built = Vec::new();
+    if stages.run("build", || binaries::build(all_tests(&packages)).map(|binaries| built = binaries)) {
+        built.retain(|binary| !binary.name.starts_with(TIMED));
+        stages.run("tests", || binaries::run(&built, AT_ONCE, length));
+        if let Some(timed) = timed(&packages) {
+            stages.run("timed tests", || with_length(timed).run());
+        }
     }
     stages.run("documentation tests", || cargo_test(&packages).arg("--doc").run());
     stages.run("benches", || others(&packages).iter().try_for_each(Command::run));
@@ -64,13 +71,12 @@ fn cargo_test(packages: &[Package]) -> Command {
     Command::line("cargo test --workspace").args(exclude).args(["--all-features", "--no-fail-fast"])
 }
 
-fn untimed(packages: &[Package]) -> Command {
-    let targets = test_flags(packages.iter().filter(|package| package.is_default), false);
-    cargo_test(packages).args(["--lib", "--bins", "--examples"]).args(targets)
+fn all_tests(packages: &[Package]) -> Command {
+    cargo_test(packages).args(["--lib", "--bins", "--examples", "--tests"])
 }
 
 fn timed(packages: &[Package]) -> Option<Command> {
-    let targets = test_flags(packages.iter().filter(|package| package.is_default), true);
+    let targets = timed_flags(packages.iter().filter(|package| package.is_default));
     (!targets.is_empty()).then(|| cargo_test(packages).args(targets).args(["--", "--test-threads=1"]))
 }
 
@@ -81,12 +87,12 @@ fn others(packages: &[Package]) -> Vec<Command> {
     extra.map(|package| Command::line("cargo test --no-fail-fast -p").arg(&package.name)).collect()
 }
 
-/// `--test NAME` for each integration test, without repeats.
-fn test_flags<'a>(packages: impl IntoIterator<Item = &'a Package>, timed: bool) -> Vec<String> {
+/// `--test NAME` for each integration test that is timed, without repeats.
+fn timed_flags<'a>(packages: impl IntoIterator<Item = &'a Package>) -> Vec<String> {
     let mut names: Vec<_> = packages.into_iter().flat_map(|package| &package.tests).collect();
     names.sort();
     names.dedup();
-    let wanted = names.into_iter().filter(|name| name.starts_with(TIMED) == timed);
+    let wanted = names.into_iter().filter(|name| name.starts_with(TIMED));
     wanted.flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
 }
 
@@ -105,9 +111,8 @@ fn feature_checks(packages: &[Package]) -> Vec<Command> {
 
 fn reply_tests(core: &Package, flags: &[&str]) -> Command {
     let command = Command::line("cargo test --no-fail-fast -p").arg(&core.name);
-    let plain = |name| ["--config".to_owned(), format!("profile.dev.package.{name}.opt-level=0")];
     let tests = REPLY_TESTS.iter().flat_map(|name| ["--test", name]);
-    command.args(flags.iter().copied()).args(OPTIMISED.iter().flat_map(plain)).arg("--lib").args(tests)
+    command.args(flags.iter().copied()).arg("--lib").args(tests)
 }
 
 #[cfg(test)]
@@ -138,8 +143,8 @@ mod tests {
     fn timed_tests_run_apart_and_one_at_a_time() {
         let packages = packages();
         assert_eq!(
-            untimed(&packages).to_string(),
-            "cargo test --workspace --exclude benches --all-features --no-fail-fast --lib --bins --examples --test api"
+            all_tests(&packages).to_string(),
+            "cargo test --workspace --exclude benches --all-features --no-fail-fast --lib --bins --examples --tests"
         );
         assert_eq!(
             timed(&packages).unwrap().to_string(),
@@ -185,19 +190,6 @@ mod tests {
             "{:?}",
             core.tests
         );
-    }
-
-    #[test]
-    fn what_the_profile_optimises_is_not_optimised_for_the_tests_of_replies() {
-        let manifest = include_str!("../../Cargo.toml");
-        let mut optimised: Vec<_> = manifest
-            .split("[profile.dev.package.")
-            .skip(1)
-            .filter_map(|section| section.split_once("]\nopt-level"))
-            .map(|(name, _)| name)
-            .collect();
-        optimised.sort_unstable();
-        assert_eq!(optimised, OPTIMISED);
     }
 
     #[test]
