@@ -26,7 +26,7 @@ pub(crate) struct Binary {
     package: String,
     /// What cargo calls it, as in `--test basics`.
     flags: Vec<String>,
-    pub(crate) name: String,
+    name: String,
 }
 
 /// Builds what this `cargo test` would run.
@@ -35,8 +35,8 @@ pub(crate) fn build(cargo_test: Command) -> Result<Vec<Binary>> {
     println!("$ {command}");
     let mut binaries: Vec<_> =
         command.output()?.lines().filter_map(|line| parse(line).transpose()).collect::<Result<_>>()?;
-    // In the same order each time, and the reference service, whose tests take longest, among the first.
-    binaries.sort_by(|a, b| (&b.package, &b.name).cmp(&(&a.package, &a.name)));
+    // In the same order each time. Cargo's is that in which they were finished.
+    binaries.sort_by(|a, b| (&a.package, &a.name).cmp(&(&b.package, &b.name)));
     Ok(binaries)
 }
 
@@ -70,17 +70,17 @@ fn package_name(id: &str) -> String {
 }
 
 /// Runs them all, so many at a time, and names those that failed.
-pub(crate) fn run(binaries: &[Binary], at_a_time: usize, env: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn run(binaries: &[Binary], at_a_time: usize, args: &[&str], env: &[(&str, &str)]) -> Result<()> {
     let (next, failed, terminal) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(()));
     thread::scope(|scope| {
         for _ in 0..at_a_time {
             scope.spawn(|| {
                 while let Some(binary) = binaries.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let passed = binary.run(env);
+                    let passed = binary.run(args, env);
                     // What one of them printed is not mixed with what others did.
                     let _printing = terminal.lock().unwrap_or_else(PoisonError::into_inner);
-                    println!("\n$ {} ({:.1} s)", binary.repeat(), started.elapsed().as_secs_f64());
+                    println!("\n$ {} ({:.1} s)", binary.repeat(args), started.elapsed().as_secs_f64());
                     print!("{}", binary.printed());
                     if !passed.unwrap_or_else(|error| {
                         println!("{error:#}");
@@ -89,7 +89,7 @@ pub(crate) fn run(binaries: &[Binary], at_a_time: usize, env: &[(&str, &str)]) -
                         failed
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .push(binary.repeat().to_string());
+                            .push(binary.repeat(args).to_string());
                     }
                 }
             });
@@ -103,10 +103,11 @@ pub(crate) fn run(binaries: &[Binary], at_a_time: usize, env: &[(&str, &str)]) -
 }
 
 impl Binary {
-    fn run(&self, env: &[(&str, &str)]) -> Result<bool> {
+    fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Result<bool> {
         // A file and no pipe: a server that a test has left behind would keep a pipe open for ever.
         let output = File::create(&self.output).with_context(|| format!("{}", self.output.display()))?;
         let mut process = process::Command::new(&self.file);
+        process.args(args);
         process
             .current_dir(&self.directory)
             .env("CARGO_MANIFEST_DIR", &self.directory)
@@ -120,13 +121,20 @@ impl Binary {
     }
 
     /// What runs it again.
-    fn repeat(&self) -> Command {
-        Command::line("cargo test --all-features -p").arg(&self.package).args(self.flags.clone())
+    fn repeat(&self, args: &[&str]) -> Command {
+        let command =
+            Command::line("cargo test --all-features -p").arg(&self.package).args(self.flags.clone());
+        if args.is_empty() { command } else { command.arg("--").args(args.iter().copied()) }
     }
 
     fn printed(&self) -> String {
         fs::read(&self.output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
+}
+
+/// Those that [`build`] found: first those whose name begins so, and then all others.
+pub(crate) fn split(binaries: Vec<Binary>, prefix: &str) -> (Vec<Binary>, Vec<Binary>) {
+    binaries.into_iter().partition(|binary| binary.name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -146,7 +154,9 @@ mod tests {
         let binary =
             parse(&message("test", "basics", r#""/w/target/debug/deps/basics-1""#)).unwrap().unwrap();
         assert_eq!(binary.directory, Path::new("/w/crates/cache"));
-        assert_eq!(binary.repeat().to_string(), "cargo test --all-features -p cenote-cache --test basics");
+        assert_eq!(binary.repeat(&[]).to_string(), "cargo test --all-features -p cenote-cache --test basics");
+        let alone = "cargo test --all-features -p cenote-cache --test basics -- --test-threads=1";
+        assert_eq!(binary.repeat(&["--test-threads=1"]).to_string(), alone);
         let library = parse(&message("lib", "cenote_cache", r#""/w/target/debug/deps/cenote_cache-1""#));
         assert_eq!(library.unwrap().unwrap().flags, ["--lib"]);
         assert_eq!(parse(&message("lib", "cenote_cache", "null")).unwrap(), None);
@@ -154,7 +164,6 @@ mod tests {
         assert_eq!(package_name("path+file:///w/xtask#0.0.0"), "xtask");
     }
 
-    #[cfg(unix)]
     fn program(file: &str) -> Binary {
         let output = std::env::temp_dir().join(format!("cenote-xtask-{}-{file}", process::id()));
         let flags = vec!["--test".to_owned(), file.to_owned()];
@@ -163,17 +172,24 @@ mod tests {
     }
 
     #[test]
+    fn those_that_are_timed_are_told_from_all_others() {
+        let (timed, others) = split(["basics", "timed_soak", "times"].map(program).into(), "timed_");
+        assert_eq!(timed, [program("timed_soak")]);
+        assert_eq!(others, ["basics", "times"].map(program));
+    }
+
+    #[test]
     #[cfg(unix)]
     fn all_are_run_and_each_that_fails_is_named() {
         let binaries = ["false", "env", "no-such-program", "true"].map(program);
-        let error = run(&binaries, 2, &[("SAID", "so")]).unwrap_err();
+        let error = run(&binaries, 2, &[], &[("SAID", "so")]).unwrap_err();
         let mut named: Vec<_> = error.downcast_ref::<Failed>().unwrap().command.split("; ").collect();
         named.sort_unstable();
         let expected =
             ["false", "no-such-program"].map(|name| format!("cargo test --all-features -p p --test {name}"));
         assert_eq!(named, expected);
         assert!(binaries[1].printed().lines().any(|line| line == "SAID=so"));
-        assert!(run(&binaries[3..], 2, &[]).is_ok());
+        assert!(run(&binaries[3..], 2, &[], &[]).is_ok());
         for binary in &binaries {
             let _ = fs::remove_file(&binary.output);
         }

@@ -44,14 +44,11 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     let with_length =
         |command: Command| length.iter().fold(command, |command, (name, value)| command.env(name, *value));
 
-    // The timed ones as well, so that no core is idle at the end of the others.
     let mut built = Vec::new();
     if stages.run("build", || binaries::build(all_tests(&packages)).map(|binaries| built = binaries)) {
-        built.retain(|binary| !binary.name.starts_with(TIMED));
-        stages.run("tests", || binaries::run(&built, AT_ONCE, length));
-        if let Some(timed) = timed(&packages) {
-            stages.run("timed tests", || with_length(timed).run());
-        }
+        let (timed, others) = binaries::split(built, TIMED);
+        stages.run("tests", || binaries::run(&others, AT_ONCE, &[], length));
+        stages.run("timed tests", || binaries::run(&timed, 1, &["--test-threads=1"], length));
     }
     stages.run("documentation tests", || cargo_test(&packages).arg("--doc").run());
     stages.run("benches", || others(&packages).iter().try_for_each(Command::run));
@@ -75,25 +72,11 @@ fn all_tests(packages: &[Package]) -> Command {
     cargo_test(packages).args(["--lib", "--bins", "--examples", "--tests"])
 }
 
-fn timed(packages: &[Package]) -> Option<Command> {
-    let targets = timed_flags(packages.iter().filter(|package| package.is_default));
-    (!targets.is_empty()).then(|| cargo_test(packages).args(targets).args(["--", "--test-threads=1"]))
-}
-
 /// The tests of what plain `cargo` commands leave out, a package at a time and without features of the others: they
 /// bring much with them.
 fn others(packages: &[Package]) -> Vec<Command> {
     let extra = packages.iter().filter(|package| !package.is_default);
     extra.map(|package| Command::line("cargo test --no-fail-fast -p").arg(&package.name)).collect()
-}
-
-/// `--test NAME` for each integration test that is timed, without repeats.
-fn timed_flags<'a>(packages: impl IntoIterator<Item = &'a Package>) -> Vec<String> {
-    let mut names: Vec<_> = packages.into_iter().flat_map(|package| &package.tests).collect();
-    names.sort();
-    names.dedup();
-    let wanted = names.into_iter().filter(|name| name.starts_with(TIMED));
-    wanted.flat_map(|name| ["--test".to_owned(), name.clone()]).collect()
 }
 
 /// Each library alone: with nothing, and with each of its features. Tests would bring in the dependencies of the
@@ -119,39 +102,26 @@ fn reply_tests(core: &Package, flags: &[&str]) -> Command {
 mod tests {
     use super::*;
 
-    fn package(name: &str, features: &[&str], tests: &[&str], is_default: bool) -> Package {
+    fn package(name: &str, features: &[&str], is_default: bool) -> Package {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
-        Package {
-            name: name.to_owned(),
-            features: owned(features),
-            has_lib: name != "tool",
-            tests: owned(tests),
-            is_default,
-        }
+        Package { name: name.to_owned(), features: owned(features), has_lib: name != "tool", is_default }
     }
 
     fn packages() -> Vec<Package> {
         vec![
-            package("a", &["x", "y"], &["api", "timed_outage"], true),
-            package("b", &[], &["api"], true),
-            package("benches", &["z"], &["timed_bench"], false),
-            package("tool", &["w"], &[], true),
+            package("a", &["x", "y"], true),
+            package("b", &[], true),
+            package("benches", &["z"], false),
+            package("tool", &["w"], true),
         ]
     }
 
     #[test]
-    fn timed_tests_run_apart_and_one_at_a_time() {
-        let packages = packages();
+    fn all_tests_but_those_of_the_benches_are_built_at_once() {
         assert_eq!(
-            all_tests(&packages).to_string(),
+            all_tests(&packages()).to_string(),
             "cargo test --workspace --exclude benches --all-features --no-fail-fast --lib --bins --examples --tests"
         );
-        assert_eq!(
-            timed(&packages).unwrap().to_string(),
-            "cargo test --workspace --exclude benches --all-features --no-fail-fast --test timed_outage \
-             -- --test-threads=1"
-        );
-        assert!(timed(&packages[1..2]).is_none());
     }
 
     #[test]
@@ -185,11 +155,10 @@ mod tests {
             "{command}"
         );
         assert!(command.ends_with(" --lib --test contract --test connections --test sharing"), "{command}");
-        assert!(
-            REPLY_TESTS.iter().all(|name| core.tests.iter().any(|test| test == name)),
-            "{:?}",
-            core.tests
-        );
+        let tests = workspace::root().join("crates/pool-core/tests");
+        for name in REPLY_TESTS {
+            assert!(tests.join(name).with_extension("rs").is_file(), "{name}");
+        }
     }
 
     #[test]
