@@ -1,31 +1,18 @@
 -- Debts, one for each key: a token is `p` units, and `c` units drain in a microsecond. Whole numbers only, below 2^53.
--- ARGV: now ('' asks the server), mode, time of the charge that is refunded, what becomes of the debt of another quota; for
--- each key c, p, burst, cost. Stored: debt, since when, and p, c, burst of its quota.
+-- ARGV: now ('' asks the server), mode, time of the charge that is refunded; for each key c, p, burst, cost; what becomes of
+-- the debt of another quota. Stored: debt, since when, and p, c, burst of its quota.
 -- Modes: 0 looks, 1 charges all or nothing, 2 charges in any case, 3 refunds what has not drained since its charge.
 -- Of another quota: 0 keeps the tokens used, 1 nothing, 2 the used part of the burst.
 local MOST = 9007199254740991
 local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
-local now, mode, charged, inherit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4]
--- a * n / m, rounded up: exact, though a * n may not be. It is long division, bit by bit.
-local function scaled(a, n, m)
-  local whole, r, q, rest = floor(a / m), a % m, 0, 0
-  for bit = 52, 0, -1 do
-    q = q * 2
-    if rest >= m - rest then rest, q = rest - (m - rest), q + 1 else rest = rest * 2 end
-    if floor(n / 2 ^ bit) % 2 == 1 then
-      if rest >= m - r then rest, q = rest - (m - r), q + 1 else rest = rest + r end
-    end
-  end
-  if rest > 0 then q = q + 1 end
-  return min(whole * n + q, MOST)
-end
+local now, mode, charged, inherit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4 * #KEYS + 4]
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
 end
 local reply, quotas, all = { now }, {}, true
 for i, key in ipairs(KEYS) do
-  local c, p, burst, cost = tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3]), tonumber(ARGV[4 * i + 4])
+  local c, p, burst, cost = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), tonumber(ARGV[4 * i + 3])
   local cap, need, debt, at, moved = burst * p, cost * p, 0, now, false
   local stored = redis.call('GET', key)
   local d, since, old, oldc, oldburst = string.match(stored or '', '^(%d+):(%d+):(%d+):?(%d*):?(%d*)$')
@@ -36,7 +23,17 @@ for i, key in ipairs(KEYS) do
     if other and inherit == '1' then
       d, since = 0, min(since, now)
     elseif other and inherit == '2' and former > 0 then
-      d = scaled(d, cap, former)
+      -- d * cap / former, rounded up: exact, though the product may not be. It is long division, bit by bit.
+      local whole, r, q, rest = floor(d / former), d % former, 0, 0
+      for bit = 52, 0, -1 do
+        q = q * 2
+        if rest >= former - rest then rest, q = rest - (former - rest), q + 1 else rest = rest * 2 end
+        if floor(cap / 2 ^ bit) % 2 == 1 then
+          if rest >= former - r then rest, q = rest - (former - r), q + 1 else rest = rest + r end
+        end
+      end
+      if rest > 0 then q = q + 1 end
+      d = min(whole * cap + q, MOST)
     elseif old ~= p then
       d = min(ceil(d / old) * p, MOST)
     end

@@ -66,33 +66,34 @@ impl Remote {
         Ok(())
     }
 
-fn command(&self, name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
-    let mut cmd = redis::cmd(name);
-    cmd.arg(script).arg(items.len());
-    for item in items {
-        cmd.arg(&*item.key);
+    fn command(&self, name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
+        let mut cmd = redis::cmd(name);
+        cmd.arg(script).arg(items.len());
+        for item in items {
+            cmd.arg(&*item.key);
+        }
+        match now {
+            Some(now) => cmd.arg(now),
+            None => cmd.arg(""),
+        };
+        let (mode, charged) = match mode {
+            Mode::Peek => (0, 0),
+            Mode::Charge => (1, 0),
+            Mode::Force => (2, 0),
+            Mode::Refund(charged) => (3, charged),
+        };
+        cmd.arg(mode).arg(charged);
+        for Item { rate, cost, .. } in items {
+            cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
+        }
+        let change = match self.change {
+            OnQuotaChange::KeepUsed => 0,
+            OnQuotaChange::Reset => 1,
+            OnQuotaChange::Proportional => 2,
+        };
+        cmd.arg(change);
+        cmd
     }
-    match now {
-        Some(now) => cmd.arg(now),
-        None => cmd.arg(""),
-    };
-    let (mode, charged) = match mode {
-        Mode::Peek => (0, 0),
-        Mode::Charge => (1, 0),
-        Mode::Force => (2, 0),
-        Mode::Refund(charged) => (3, charged),
-    };
-    let change = match self.change {
-        OnQuotaChange::KeepUsed => 0,
-        OnQuotaChange::Reset => 1,
-        OnQuotaChange::Proportional => 2,
-    };
-    cmd.arg(mode).arg(charged).arg(change);
-    for Item { rate, cost, .. } in items {
-        cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
-    }
-    cmd
-}
 
     fn take(&self) -> Conn {
         let resting = self.conns[fastrand::usize(..SHELVES)].lock().pop();
