@@ -12,8 +12,9 @@ use crate::breaker::Breaker;
 use crate::builder::{OnOutage, RateLimiterBuilder};
 use crate::call::{Item, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
+use crate::error::Error;
 use crate::local::{Here, Local};
-use crate::remote::Remote;
+use crate::remote::{Remote, is_apart};
 use crate::stats::{Counters, Stats};
 
 /// How long a call that is refused for want of Redis should wait, unless it is known when Redis is asked again.
@@ -63,12 +64,12 @@ impl Engine {
         }
     }
 
-    pub(crate) async fn charge(&self, items: &[Item]) -> Decision {
+    pub(crate) async fn charge(&self, items: &[Item]) -> Result<Decision, Error> {
         let asked = match self.blocked(items) {
             Looked::Unknown(asked) => asked,
-            Looked::Refused(decision) => return self.told(decision),
+            Looked::Refused(decision) => return Ok(self.told(decision)),
         };
-        let decision = match self.ask(items, Mode::Charge).await {
+        let decision = match self.ask(items, Mode::Charge).await? {
             Some((at, verdicts)) => {
                 let refused = |verdict: &Verdict| !verdict.fits;
                 if verdicts.iter().any(refused) {
@@ -83,15 +84,15 @@ impl Engine {
             }
             None => self.without_redis(items, Mode::Charge),
         };
-        self.told(decision)
+        Ok(self.told(decision))
     }
 
     /// What a charge would find, which is not counted among the decisions.
-    pub(crate) async fn peek(&self, items: &[Item]) -> Decision {
-        match self.ask(items, Mode::Peek).await {
+    pub(crate) async fn peek(&self, items: &[Item]) -> Result<Decision, Error> {
+        Ok(match self.ask(items, Mode::Peek).await? {
             Some((_, verdicts)) => Decision::new(items, &verdicts, Source::Redis, None),
             None => self.without_redis(items, Mode::Peek),
-        }
+        })
     }
 
     /// Gives back what was charged then, where it was charged.
@@ -108,7 +109,7 @@ impl Engine {
     async fn amend(&self, items: &[Item], mode: Mode, receipt: Receipt) {
         if receipt.local {
             self.local.lock().call(items, mode, self.here());
-        } else if self.ask(items, mode).await.is_none() {
+        } else if !matches!(self.ask(items, mode).await, Ok(Some(_))) {
             self.counters.unsettled.one();
         }
     }
@@ -146,24 +147,34 @@ impl Engine {
         Looked::Unknown(asked)
     }
 
-    /// `None`: Redis did not answer, or is not to be asked now.
-    pub(crate) async fn ask(&self, items: &[Item], mode: Mode) -> Option<(u64, Vec<Verdict>)> {
+    /// `None`: Redis did not answer, or is not to be asked now. An error: it cannot judge these at once.
+    pub(crate) async fn ask(&self, items: &[Item], mode: Mode) -> Result<Option<(u64, Vec<Verdict>)>, Error> {
         if self.embedded || !self.breaker.admit(self.now()) {
-            return None;
+            return Ok(None);
         }
         let now = self.injected.as_ref().map(|now| now.load(Ordering::SeqCst));
-        self.noted(self.remote.call(items, mode, now).await)
+        let reply = self.remote.call(items, mode, now).await;
+        if reply.as_ref().is_err_and(is_apart) {
+            self.answered();
+            let policies = items.iter().map(|item| item.policy.to_string()).collect();
+            return Err(Error::CrossSlot { policies });
+        }
+        Ok(self.noted(reply))
+    }
+
+    fn answered(&self) {
+        if self.breaker.answered() {
+            tracing::info!(target: "cenote", limiter = self.name, "Redis answers the limiter again");
+        }
+        if self.told.load(Ordering::Relaxed) {
+            self.told.store(false, Ordering::Relaxed);
+        }
     }
 
     fn noted<T>(&self, result: Result<T, RedisError>) -> Option<T> {
         let error = match result {
             Ok(answer) => {
-                if self.breaker.answered() {
-                    tracing::info!(target: "cenote", limiter = self.name, "Redis answers the limiter again");
-                }
-                if self.told.load(Ordering::Relaxed) {
-                    self.told.store(false, Ordering::Relaxed);
-                }
+                self.answered();
                 return Some(answer);
             }
             Err(error) => error,

@@ -14,6 +14,16 @@ pub enum Error {
     /// A quota cannot be kept exactly.
     #[error(transparent)]
     Quota(#[from] InvalidQuota),
+    /// The subjects of the call are in different slots of a Redis Cluster. Nothing was charged.
+    #[error(
+        "the charges to {policies:?} are of subjects in different slots of a Redis Cluster, which cannot charge all or \
+         none of them. Nothing was charged: check one subject in each call"
+    )]
+    #[non_exhaustive]
+    CrossSlot {
+        /// The policies of the call.
+        policies: Vec<String>,
+    },
     /// The settings, or the policies of a call, are at fault.
     #[error("{0}")]
     Config(String),

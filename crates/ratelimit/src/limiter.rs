@@ -91,7 +91,7 @@ impl RateLimiter {
             return self.check_leased(leases, key, cost).await;
         }
         let items = self.items(&text(key), cost)?;
-        Ok(self.inner.engine.charge(&items).await)
+        self.inner.engine.charge(&items).await
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
@@ -109,7 +109,7 @@ impl RateLimiter {
     ) -> Result<Decision, Error> {
         let Some(policy) = self.inner.policies.first() else { return Err(none_called("default")) };
         let items = [self.item(policy, quota.rate()?, &text(key), 1)?];
-        Ok(self.inner.engine.charge(&items).await)
+        self.inner.engine.charge(&items).await
     }
 
     /// Takes all of these charges, or none of them. [`Decision::violated`] names the policies that refuse.
@@ -129,10 +129,10 @@ impl RateLimiter {
     /// # Errors
     ///
     /// No charges, a policy that the limiter does not have, the same policy and subject twice, a cost or a quota that
-    /// cannot be.
+    /// cannot be; and [`Error::CrossSlot`] when the server is a Redis Cluster that has the subjects in different slots.
     pub async fn check_all(&self, charges: &[Charge]) -> Result<Decision, Error> {
         let items = self.items_of(charges)?;
-        Ok(self.inner.engine.charge(&items).await)
+        self.inner.engine.charge(&items).await
     }
 
     /// What [`check`](Self::check) would answer now. Takes nothing: `remaining` is what is there.
@@ -142,7 +142,7 @@ impl RateLimiter {
     /// As [`check`](Self::check).
     pub async fn peek(&self, key: &(impl Display + Sync + ?Sized)) -> Result<Decision, Error> {
         let items = self.items(&text(key), 1)?;
-        Ok(self.inner.engine.peek(&items).await)
+        self.inner.engine.peek(&items).await
     }
 
     /// Gives `cost` tokens back that `decision` took of `key`, where they were taken: less what has come back by itself
@@ -205,7 +205,7 @@ impl RateLimiter {
         cost: u64,
     ) -> Result<Reservation, Error> {
         let items = self.items(&text(key), cost)?;
-        let decision = self.inner.engine.charge(&items).await;
+        let decision = self.inner.engine.charge(&items).await?;
         Ok(Reservation::new(self.clone(), items, decision))
     }
 

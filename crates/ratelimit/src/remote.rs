@@ -108,6 +108,11 @@ impl Remote {
     }
 }
 
+/// The keys are not in one slot of a cluster, so the script did not run.
+pub(crate) fn is_apart(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::CrossSlot)
+}
+
 fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }

@@ -52,13 +52,13 @@ impl RateLimiter {
         let items = self.items(subject, cost)?;
         let most = leases.most(&items);
         if cost == 0 || cost >= most {
-            return Ok(self.engine().charge(&items).await);
+            return self.engine().charge(&items).await;
         }
         let want = Want { leases, items: &items, cost, most, give_up: Instant::now() + leases.limit };
         let mut leftovers = Vec::new();
         let decision = self.lease(&want, subject, &mut leftovers).await;
         self.give_back_soon(leftovers);
-        Ok(decision)
+        decision
     }
 
     /// `None`: what is held does not do.
@@ -78,7 +78,12 @@ impl RateLimiter {
         Ok(taken.map(|taken| engine.told(taken.decision(Source::Lease, now))))
     }
 
-    async fn lease(&self, want: &Want<'_>, subject: &str, leftovers: &mut Vec<Leftover>) -> Decision {
+    async fn lease(
+        &self,
+        want: &Want<'_>,
+        subject: &str,
+        leftovers: &mut Vec<Leftover>,
+    ) -> Result<Decision, Error> {
         let engine = self.engine();
         let rates: Arc<[Rate]> = want.items.iter().map(|item| item.rate).collect();
         // After half of its time a call asks for itself, so that it is not the length of a queue that decides.
@@ -86,7 +91,7 @@ impl RateLimiter {
         while Instant::now() < patience {
             let asked = match engine.blocked(want.items) {
                 Looked::Unknown(asked) => asked,
-                Looked::Refused(refusal) => return engine.told(refusal),
+                Looked::Refused(refusal) => return Ok(engine.told(refusal)),
             };
             let now = engine.now();
             let soon = now.saturating_add(u64::try_from(want.leases.limit.as_micros()).unwrap_or(u64::MAX));
@@ -108,16 +113,16 @@ impl RateLimiter {
                 Begun::Full => break,
             };
             match outcome {
-                Outcome::Decided(decision) => return engine.told(decision),
+                Outcome::Decided(decision) => return Ok(engine.told(decision)),
                 Outcome::Unanswered => {
-                    return engine.told(engine.without_redis(want.items, Mode::Charge));
+                    return Ok(engine.told(engine.without_redis(want.items, Mode::Charge)));
                 }
                 Outcome::Again => {}
             }
         }
         match tokio::time::timeout_at((want.give_up + GRACE).into(), engine.charge(want.items)).await {
             Ok(decision) => decision,
-            Err(_) => engine.told(engine.without_redis(want.items, Mode::Charge)),
+            Err(_) => Ok(engine.told(engine.without_redis(want.items, Mode::Charge))),
         }
     }
 
@@ -138,7 +143,7 @@ impl RateLimiter {
                 want.items.iter().map(|item| Item { cost: tokens, ..item.clone() }).collect();
             let give_up = (want.give_up + GRACE).into();
             let answer = tokio::time::timeout_at(give_up, engine.ask(&items, Mode::Charge)).await;
-            let Some((charged, verdicts)) = answer.ok().flatten() else {
+            let Some((charged, verdicts)) = answer.ok().and_then(Result::ok).flatten() else {
                 asking.unanswered();
                 return Outcome::Unanswered;
             };
