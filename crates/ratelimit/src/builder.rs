@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::key::{self, check_name};
 use crate::lease::{Lease, Leases};
 use crate::limiter::{Policy, RateLimiter};
+use crate::nodes::Nodes;
 use crate::quota::Quota;
 
 pub(crate) type Resolver = dyn Fn(&str, &str) -> Option<Quota> + Send + Sync;
@@ -58,7 +59,8 @@ pub struct RateLimiterBuilder {
     pub(crate) resolver: Option<Box<Resolver>>,
     pub(crate) on_outage: OnOutage,
     pub(crate) on_quota_change: OnQuotaChange,
-    pub(crate) nodes: u64,
+    nodes: Option<u64>,
+    count_every: Duration,
     pub(crate) limit: Duration,
     pub(crate) fallback_keys: usize,
     pub(crate) block_keys: usize,
@@ -76,7 +78,8 @@ impl RateLimiterBuilder {
             resolver: None,
             on_outage: OnOutage::default(),
             on_quota_change: OnQuotaChange::default(),
-            nodes: 1,
+            nodes: None,
+            count_every: Duration::from_secs(5),
             limit: Duration::from_millis(50),
             fallback_keys: 100_000,
             block_keys: 10_000,
@@ -123,9 +126,13 @@ impl RateLimiterBuilder {
     }
 
     /// How many processes share the quota. While Redis does not answer, each lets through 1/n of the rate, and 1/n of
-    /// the burst at once, but at least one. Default 1.
+    /// the burst at once, but at least one.
+    ///
+    /// Default: as many as Redis has counted. Each limiter that is used tells Redis so every 5 s, on a task beside the call
+    /// at hand, and is forgotten 15 s after it last did. The last count that was heard holds through an outage; before the
+    /// first it is 1.
     pub fn nodes(mut self, nodes: u64) -> Self {
-        self.nodes = nodes;
+        self.nodes = Some(nodes);
         self
     }
 
@@ -164,6 +171,13 @@ impl RateLimiterBuilder {
         self
     }
 
+    /// For tests: how often processes are counted.
+    #[doc(hidden)]
+    pub fn count_nodes_every(mut self, every: Duration) -> Self {
+        self.count_every = every;
+        self
+    }
+
     /// For tests: microseconds in place of the server's time.
     #[doc(hidden)]
     pub fn injected_time(mut self, now: Arc<AtomicU64>) -> Self {
@@ -189,8 +203,9 @@ impl RateLimiterBuilder {
         let (prefix, resolver) = (key::prefix(&self.name), self.resolver.take());
         // Without Redis there is nobody to lease from.
         let lease = self.lease.filter(|_| !embedded);
-        let leases = lease.map(|lease| Leases::new(&lease, self.nodes, self.limit));
-        Ok(RateLimiter::new(Engine::new(self, embedded), prefix, policies, resolver, leases))
+        let nodes = Arc::new(Nodes::new(&self.pool, &self.name, &prefix, self.nodes, self.count_every));
+        let leases = lease.map(|lease| Leases::new(&lease, nodes.clone(), self.limit));
+        Ok(RateLimiter::new(Engine::new(self, nodes, embedded), prefix, policies, resolver, leases))
     }
 
     fn problems(&self) -> Vec<String> {
@@ -209,7 +224,7 @@ impl RateLimiterBuilder {
             }
         };
         wrong(self.policies.is_empty(), "it has no quota: add one with .quota(..) or .policy(..)");
-        wrong(self.nodes == 0, "nodes must be at least 1");
+        wrong(self.nodes == Some(0), "nodes must be at least 1");
         wrong(self.limit.is_zero(), "timeout must be more than 0");
         problems
     }

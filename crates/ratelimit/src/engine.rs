@@ -14,6 +14,7 @@ use crate::call::{Item, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
 use crate::error::Error;
 use crate::local::{Here, Local};
+use crate::nodes::Nodes;
 use crate::remote::{Remote, is_apart};
 use crate::stats::{Counters, Stats};
 
@@ -34,7 +35,7 @@ pub(crate) struct Engine {
     /// A failure was told of, and no call has succeeded since.
     told: AtomicBool,
     began: Instant,
-    nodes: u64,
+    pub(crate) nodes: Arc<Nodes>,
     injected: Option<Arc<AtomicU64>>,
 }
 
@@ -46,7 +47,7 @@ pub(crate) enum Looked {
 }
 
 impl Engine {
-    pub(crate) fn new(builder: RateLimiterBuilder, embedded: bool) -> Self {
+    pub(crate) fn new(builder: RateLimiterBuilder, nodes: Arc<Nodes>, embedded: bool) -> Self {
         Self {
             remote: Remote::new(&builder.pool, builder.limit, builder.on_quota_change),
             local: Mutex::new(Local::new(builder.fallback_keys, builder.on_quota_change)),
@@ -58,7 +59,7 @@ impl Engine {
             counters: Counters::new(&builder.name),
             told: AtomicBool::new(false),
             began: Instant::now(),
-            nodes: builder.nodes,
+            nodes,
             injected: builder.now,
             name: builder.name,
         }
@@ -169,6 +170,7 @@ impl Engine {
         if self.told.load(Ordering::Relaxed) {
             self.told.store(false, Ordering::Relaxed);
         }
+        self.nodes.seen(self.now());
     }
 
     fn noted<T>(&self, result: Result<T, RedisError>) -> Option<T> {
@@ -249,7 +251,7 @@ impl Engine {
     }
 
     fn here(&self) -> Here {
-        Here { now: self.now(), nodes: self.nodes }
+        Here { now: self.now(), nodes: self.nodes.count() }
     }
 
     /// Microseconds of this process.

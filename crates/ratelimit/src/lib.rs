@@ -4,9 +4,9 @@
 //! # async fn example(pool: cenote_pool_core::Pool) -> Result<(), Box<dyn std::error::Error>> {
 //! use cenote_ratelimit::{Quota, RateLimiter};
 //!
-//! // No I/O yet. 60 a minute, of which 10 may come at once; shared by four processes.
+//! // No I/O yet. 60 a minute, of which 10 may come at once.
 //! let search =
-//!     RateLimiter::builder(&pool, "search").quota(Quota::per_minute(60).burst(10)).nodes(4).build()?;
+//!     RateLimiter::builder(&pool, "search").quota(Quota::per_minute(60).burst(10)).build()?;
 //!
 //! let decision = search.check("user:42").await?;
 //! if !decision.allowed {
@@ -57,6 +57,7 @@ mod key;
 mod lease;
 mod limiter;
 mod local;
+mod nodes;
 mod quota;
 mod remote;
 mod reserve;

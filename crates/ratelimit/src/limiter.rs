@@ -257,6 +257,12 @@ impl RateLimiter {
         Ok(())
     }
 
+    /// How many processes share the quota, as far as is known: as [`nodes`](RateLimiterBuilder::nodes) says, or as Redis
+    /// counted them last; 1 before.
+    pub fn nodes(&self) -> u64 {
+        self.inner.engine.nodes.count()
+    }
+
     /// What this limiter has done.
     pub fn stats(&self) -> Stats {
         let mut stats = self.inner.engine.stats();

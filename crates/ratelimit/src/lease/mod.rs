@@ -5,12 +5,14 @@ mod back;
 mod subject;
 mod table;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::call::Item;
+use crate::nodes::Nodes;
 use crate::quota::Rate;
 
 pub(crate) use table::Leftover;
@@ -98,14 +100,14 @@ pub(crate) struct Leases {
     table: Table,
     tokens: u64,
     lifetime: u64,
-    nodes: u64,
+    nodes: Arc<Nodes>,
     /// How long a call waits for Redis.
     limit: Duration,
     sweeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Leases {
-    pub(crate) fn new(lease: &Lease, nodes: u64, limit: Duration) -> Self {
+    pub(crate) fn new(lease: &Lease, nodes: Arc<Nodes>, limit: Duration) -> Self {
         Self {
             table: Table::new(lease.keys),
             tokens: lease.tokens,
@@ -128,13 +130,14 @@ impl Leases {
 
     /// How many tokens of these at once.
     fn most(&self, items: &[Item]) -> u64 {
-        let share = |item: &Item| item.rate.burst / self.nodes / 2;
+        let nodes = self.nodes.count();
+        let share = |item: &Item| item.rate.burst / nodes / 2;
         items.iter().map(share).min().unwrap_or(0).min(self.tokens)
     }
 
     /// In how many microseconds as much has come back as all processes lease.
     fn patience(&self, rate: &Rate, most: u64) -> u64 {
-        let units = u128::from(self.nodes) * u128::from(most) * u128::from(rate.token);
+        let units = u128::from(self.nodes.count()) * u128::from(most) * u128::from(rate.token);
         let time = u64::try_from(units.div_ceil(rate.drain.into())).unwrap_or(u64::MAX);
         time.min(self.lifetime / PATIENCE)
     }

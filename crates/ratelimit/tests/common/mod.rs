@@ -21,8 +21,9 @@ pub(crate) fn patient(pool: &Pool, name: &str) -> RateLimiterBuilder {
     RateLimiter::builder(pool, name).timeout(SOON)
 }
 
+/// The only one, so that nobody is counted: what is in Redis is its keys'.
 pub(crate) fn limiter(pool: &Pool, name: &str, quota: Quota) -> RateLimiter {
-    patient(pool, name).quota(quota).build().unwrap()
+    patient(pool, name).quota(quota).nodes(1).build().unwrap()
 }
 
 /// What a decision says, in microseconds.
