@@ -144,7 +144,8 @@ impl RateLimiterBuilder {
     }
 
     /// For how many keys this process keeps a bucket while Redis does not answer. Beyond that, new keys share one
-    /// bucket for each policy. Default 100,000.
+    /// bucket for each policy. For as many keys it remembers what Redis said last, which is what their buckets begin with.
+    /// Default 100,000.
     pub fn fallback_keys(mut self, keys: usize) -> Self {
         self.fallback_keys = keys;
         self

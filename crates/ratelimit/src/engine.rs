@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::local::{Here, Local};
 use crate::nodes::Nodes;
 use crate::remote::{Remote, is_apart};
+use crate::seeds::Seeds;
 use crate::stats::{Counters, Stats};
 
 /// How long a call that is refused for want of Redis should wait, unless it is known when Redis is asked again.
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     name: String,
     remote: Remote,
     local: Mutex<Local>,
+    /// What Redis last said, if anybody will want to know.
+    seeds: Option<Seeds>,
     pub(crate) blocks: Blocks,
     breaker: Breaker,
     on_outage: OnOutage,
@@ -48,7 +51,9 @@ pub(crate) enum Looked {
 
 impl Engine {
     pub(crate) fn new(builder: RateLimiterBuilder, nodes: Arc<Nodes>, embedded: bool) -> Self {
+        let seeded = !embedded && builder.on_outage == OnOutage::Fallback;
         Self {
+            seeds: seeded.then(|| Seeds::new(builder.fallback_keys)),
             remote: Remote::new(&builder.pool, builder.limit, builder.on_quota_change),
             local: Mutex::new(Local::new(builder.fallback_keys, builder.on_quota_change)),
             blocks: Blocks::new(builder.block_keys),
@@ -118,12 +123,21 @@ impl Engine {
     /// Whether Redis has done it.
     pub(crate) async fn forget(&self, items: &[Item]) -> bool {
         self.local.lock().forget(items);
+        self.forget_seeds(items);
         let done = match self.embedded {
             true => true,
             false => self.noted(self.remote.forget(items).await).is_some(),
         };
         self.blocks.drop_all(items);
+        // What was on its way is of before.
+        self.forget_seeds(items);
         done
+    }
+
+    fn forget_seeds(&self, items: &[Item]) {
+        if let Some(seeds) = &self.seeds {
+            seeds.forget(items);
+        }
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -160,7 +174,11 @@ impl Engine {
             let policies = items.iter().map(|item| item.policy.to_string()).collect();
             return Err(Error::CrossSlot { policies });
         }
-        Ok(self.noted(reply))
+        let answer = self.noted(reply);
+        if let (Some(seeds), Some((decided, verdicts))) = (&self.seeds, &answer) {
+            seeds.note(items, verdicts, *decided, self.now());
+        }
+        Ok(answer)
     }
 
     fn answered(&self) {
@@ -250,8 +268,8 @@ impl Engine {
         decision
     }
 
-    fn here(&self) -> Here {
-        Here { now: self.now(), nodes: self.nodes.count() }
+    fn here(&self) -> Here<'_> {
+        Here { now: self.now(), nodes: self.nodes.count(), seeds: self.seeds.as_ref() }
     }
 
     /// Microseconds of this process.

@@ -27,8 +27,9 @@
 //! - **Governed through an outage.** Each process decides at its share of the quota, and
 //!   [`Decision::source`] says so. Processes that still reach Redis spend the full quota beside the shares: with `N`
 //!   nodes, `n` of them cut off, at most `(b + r * w) + n * (max(1, b / N) + r * w / N)`, and a call that costs more
-//!   than the share, which is let through when nothing else was, adds its cost less the share. Or all is allowed, or
-//!   refused: [`OnOutage`].
+//!   than the share, which is let through when nothing else was, adds its cost less the share. A share begins with its part
+//!   of what Redis said was left, so that a Redis that comes and goes gives no burst anew. Or all is allowed, or refused:
+//!   [`OnOutage`].
 //! - **Bounded.** Neither the table for outages nor that of recent refusals grows with the number of keys, and no debt
 //!   is forgotten: what does not fit shares a bucket. Keys in Redis expire when nothing is owed.
 //! - **In advance**, if you like: with a [`Lease`] most checks need no round trip, and in any time `w` at most
@@ -37,7 +38,7 @@
 //!
 //! # What it does not
 //!
-//! - A process begins an outage with nothing taken, whatever Redis had counted.
+//! - What other processes took since Redis last answered here is not known in an outage.
 //! - A refund by another process ends a local refusal up to a second later.
 //! - A charge whose reply was late may have been counted by Redis, too.
 //!
@@ -61,6 +62,7 @@ mod nodes;
 mod quota;
 mod remote;
 mod reserve;
+mod seeds;
 mod stats;
 #[cfg(feature = "tower")]
 pub mod tower;

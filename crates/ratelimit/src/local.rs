@@ -1,6 +1,7 @@
 //! Debts of this process alone, for while Redis is away: the script's arithmetic at a share of each quota, in a table
 //! that is bounded and forgets no debt.
 //!
+//! A key that Redis has spoken of begins with what it owed then, scaled to the share, so that an outage gives no burst anew.
 //! When the table is full of debts, new keys share one bucket for each policy, until that has no debt any more.
 
 use std::cmp::Reverse;
@@ -11,6 +12,7 @@ use crate::builder::OnQuotaChange;
 use crate::call::{Item, Mode};
 use crate::decision::Verdict;
 use crate::quota::Rate;
+use crate::seeds::{Seed, Seeds};
 
 #[derive(Debug)]
 pub(crate) struct Local {
@@ -22,11 +24,13 @@ pub(crate) struct Local {
     shared: HashMap<Arc<str>, Debt>,
 }
 
-/// When a call is, by the clock of this process, and how many processes share its quotas.
+/// When a call is, by the clock of this process, how many processes share its quotas, and what is known of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Here {
+pub(crate) struct Here<'a> {
     pub(crate) now: u64,
     pub(crate) nodes: u64,
+    /// What Redis last said.
+    pub(crate) seeds: Option<&'a Seeds>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +76,7 @@ impl Local {
     }
 
     /// One verdict for each item. And how many of them have no bucket of their own.
-    pub(crate) fn call(&mut self, items: &[Item], mode: Mode, here: Here) -> (Vec<Verdict>, usize) {
+    pub(crate) fn call(&mut self, items: &[Item], mode: Mode, here: Here<'_>) -> (Vec<Verdict>, usize) {
         let now = here.now;
         let mut verdicts = Vec::with_capacity(items.len());
         let mut changes: Vec<Change> = Vec::with_capacity(items.len());
@@ -85,7 +89,7 @@ impl Local {
                 place == Place::Shared && other.place == place && other.item.policy == item.policy
             });
             let units = before.map_or_else(
-                || self.units(item, place, &share, now),
+                || self.units(item, place, &share, here),
                 |other| other.after.units_at(&share, OnQuotaChange::KeepUsed, now),
             );
             let (verdict, writes, after) = share.judge(units, item.cost, mode, now);
@@ -106,7 +110,7 @@ impl Local {
             for (verdict, item) in verdicts.iter_mut().zip(items).filter(|(verdict, _)| verdict.fits) {
                 let share = Share { rate: item.rate, nodes: here.nodes };
                 let place = self.place(item, &mut 0, now);
-                let units = self.units(item, place, &share, now);
+                let units = self.units(item, place, &share, here);
                 (verdict.remaining, verdict.reset) = (share.remaining(units), share.time(units));
             }
         }
@@ -136,14 +140,18 @@ impl Local {
     }
 
     /// What is owed there now, by this share.
-    fn units(&self, item: &Item, place: Place, share: &Share, now: u64) -> u128 {
+    fn units(&self, item: &Item, place: Place, share: &Share, here: Here<'_>) -> u128 {
         let (debt, change) = match place {
             Place::Own => (self.debts.get(&item.key[..]), self.change),
             Place::New => (None, self.change),
             // Keys may have quotas of their own, and none ends or swells the debt of another.
             Place::Shared => (self.shared.get(&item.policy), OnQuotaChange::KeepUsed),
         };
-        debt.map_or(0, |debt| debt.units_at(share, change, now))
+        let owed = debt.map_or(0, |debt| debt.units_at(share, change, here.now));
+        // A stranger's seed would be everybody's debt.
+        let seeds = here.seeds.filter(|_| place != Place::Shared);
+        let seed = seeds.and_then(|seeds| seeds.find(&item.key)).map(|seed| Debt::of(seed, share.nodes));
+        owed.max(seed.map_or(0, |seed| seed.units_at(share, change, here.now)))
     }
 
     fn write(&mut self, Change { item, place, after: debt, .. }: Change<'_>) {
@@ -181,6 +189,15 @@ impl Local {
 }
 
 impl Debt {
+    /// What is owed in Redis, scaled to a share: the same part of it is left, and drains in the same time.
+    fn of(seed: Seed, nodes: u64) -> Self {
+        let share = Share { rate: seed.rate, nodes };
+        let owed = u128::from(seed.reset).saturating_mul(share.drain());
+        let part = u128::from(share.limit()) * u128::from(nodes);
+        let units = owed.saturating_mul(part).div_ceil(seed.rate.burst.into());
+        Self { units, at: seed.at, of: share, gone: 0 }
+    }
+
     fn units_at(&self, share: &Share, change: OnQuotaChange, now: u64) -> u128 {
         let change = if self.of.rate == share.rate { OnQuotaChange::KeepUsed } else { change };
         let units = match change {

@@ -116,8 +116,8 @@ async fn while_redis_is_killed_decisions_come_at_once_and_nothing_is_replayed() 
     server.kill();
     let (local, allowed, nearly_all) = load(&limiter, Duration::from_millis(1_500)).await;
     assert!(
-        local > 1_000 && allowed == 50 && nearly_all < LIMIT + ROOM,
-        "{allowed} of {local}, {nearly_all:?}"
+        local > 1_000 && allowed == 45 && nearly_all < LIMIT + ROOM,
+        "{allowed} of {local}, {nearly_all:?}: half of the 90 that were left"
     );
     server.restart();
     eventually_async(SOON, "Redis decides again", || async {

@@ -6,6 +6,7 @@ const SECOND: u64 = 1_000_000;
 struct Node {
     local: Local,
     nodes: u64,
+    seeds: Seeds,
 }
 
 impl Node {
@@ -14,11 +15,11 @@ impl Node {
     }
 
     fn changing(capacity: usize, nodes: u64, change: OnQuotaChange) -> Self {
-        Self { local: Local::new(capacity, change), nodes }
+        Self { local: Local::new(capacity, change), nodes, seeds: Seeds::new(10_000) }
     }
 
     fn call(&mut self, items: &[Item], mode: Mode, now: u64) -> (Vec<Verdict>, usize) {
-        self.local.call(items, mode, Here { now, nodes: self.nodes })
+        self.local.call(items, mode, Here { now, nodes: self.nodes, seeds: Some(&self.seeds) })
     }
 }
 
@@ -143,6 +144,51 @@ fn of_another_quota_what_was_used_is_kept_or_forgotten_or_keeps_its_part() {
         charge(&mut local, item("a", Quota::per_hour(10), 3), 0);
         assert_eq!(charge(&mut local, item("a", Quota::per_hour(20), 1), 0).remaining, left);
     }
+}
+
+/// Redis said that so many tokens are owed, in a whole number of seconds.
+fn seed(node: &Node, key: &str, quota: Quota, reset: u64, now: u64) {
+    let verdict = Verdict { fits: true, limit: 0, remaining: 0, retry: 0, reset };
+    node.seeds.note(&[item(key, quota, 1)], &[verdict], now, now);
+}
+
+#[test]
+fn a_key_begins_with_its_part_of_what_redis_said_was_left() {
+    let mut local = Node::new(10, 4);
+    let quota = Quota::per_second(1).burst(40);
+    seed(&local, "a", quota, 20 * SECOND, 0); // 20 of 40: 5 of 10
+    let peeked = local.call(&[item("a", quota, 1)], Mode::Peek, 0).0[0];
+    assert_eq!((peeked.remaining, peeked.reset), (5, 20 * SECOND));
+    let allowed = (0..20).filter(|_| charge(&mut local, item("a", quota, 1), 0).fits).count();
+    assert_eq!(allowed, 5);
+    // It comes back in the share's time, and the same word of Redis counts once.
+    assert!(!charge(&mut local, item("a", quota, 1), 4 * SECOND - 1).fits);
+    assert!(charge(&mut local, item("a", quota, 1), 4 * SECOND).fits);
+    // Another outage, after which Redis says less than is owed here, and one after which it says more.
+    seed(&local, "a", quota, SECOND, 4 * SECOND);
+    assert!(!charge(&mut local, item("a", quota, 1), 4 * SECOND).fits);
+    seed(&local, "a", quota, 400 * SECOND, 4 * SECOND);
+    assert_eq!(charge(&mut local, item("a", quota, 1), 4 * SECOND).retry, 364 * SECOND);
+    assert_eq!(charge(&mut local, item("b", quota, 1), 4 * SECOND).remaining, 9, "of it nothing was said");
+}
+
+#[test]
+fn a_share_of_one_is_whole_or_spent() {
+    let mut local = Node::new(10, 100);
+    let quota = Quota::per_second(1).burst(10);
+    seed(&local, "a", quota, SECOND, 0);
+    assert!(!charge(&mut local, item("a", quota, 1), 0).fits);
+    assert!(charge(&mut local, item("a", quota, 1), 10 * SECOND).fits);
+}
+
+#[test]
+fn a_stranger_s_seed_is_nobody_else_s_debt() {
+    let mut local = Node::new(1, 1);
+    let quota = Quota::per_hour(5);
+    assert!(charge(&mut local, item("a", quota, 1), 0).fits);
+    seed(&local, "b", quota, 3_600 * SECOND, 0);
+    assert!(charge(&mut local, item("b", quota, 1), 0).fits, "shared");
+    assert_eq!(charge(&mut local, item("c", quota, 1), 0).remaining, 3);
 }
 
 #[test]
