@@ -58,7 +58,15 @@ pub struct Decision {
 pub(crate) struct Told {
     pub(crate) policy: Arc<str>,
     pub(crate) rate: Rate,
-    pub(crate) verdict: Verdict,
+    /// `None`: nobody asked.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+#[cfg(feature = "tower")]
+impl Told {
+    fn of((item, verdict): (&Item, &Option<Verdict>)) -> Self {
+        Self { policy: item.policy.clone(), rate: item.rate, verdict: *verdict }
+    }
 }
 
 /// When a charge was made, by the clock of whoever decided, in microseconds.
@@ -79,10 +87,21 @@ pub(crate) struct Verdict {
 }
 
 impl Decision {
-    /// The policies that refuse, in the order of the call; in shadow mode those that would. Blocked locally, it is the
-    /// first that is known to.
+    /// The policies that refuse, in the order of the call; in shadow mode those that would. Blocked locally, those
+    /// that are known to.
     pub fn violated(&self) -> &[Arc<str>] {
         &self.violated
+    }
+
+    /// From memory: what is known to refuse is refused, and of the rest nothing is known.
+    pub(crate) fn blocked(items: &[Item], verdicts: &[Option<Verdict>]) -> Self {
+        let known =
+            items.iter().zip(verdicts).filter_map(|(item, verdict)| Some((item.clone(), (*verdict)?)));
+        let (refusing, why): (Vec<Item>, Vec<Verdict>) = known.unzip();
+        let decision = Self::new(&refusing, &why, Source::BlockedLocally, None);
+        #[cfg(feature = "tower")]
+        let decision = Self { told: items.iter().zip(verdicts).map(Told::of).collect(), ..decision };
+        decision
     }
 
     /// From one verdict for each item. `at` is when it was made.
@@ -117,17 +136,11 @@ impl Decision {
             violated,
             receipt,
             #[cfg(feature = "tower")]
-            told: both(items, verdicts)
-                .map(|(item, verdict)| Told {
-                    policy: item.policy.clone(),
-                    rate: item.rate,
-                    verdict: *verdict,
-                })
-                .collect(),
+            told: both(items, verdicts).map(|(item, verdict)| Told::of((item, &Some(*verdict)))).collect(),
         }
     }
 
-    /// All policies of the call, in its order; of a lease the one that has the least left.
+    /// All policies of the call, in its order, known or not; of a lease the one that has the least left.
     #[cfg(feature = "tower")]
     pub(crate) fn told(&self) -> &[Told] {
         &self.told
@@ -148,7 +161,7 @@ impl Decision {
             retry_after: Duration::ZERO,
             reset_after: Duration::from_micros(verdict.reset),
             #[cfg(feature = "tower")]
-            told: Arc::from([Told { policy: policy.clone(), rate, verdict }]),
+            told: Arc::from([Told { policy: policy.clone(), rate, verdict: Some(verdict) }]),
             policy,
             source,
             shadow: false,

@@ -150,12 +150,17 @@ impl Engine {
     pub(crate) fn blocked(&self, items: &[Item]) -> Looked {
         let now = self.now();
         let mut asked = Vec::with_capacity(items.len());
-        for item in items {
+        for (index, item) in items.iter().enumerate() {
             match self.blocks.find(item, now) {
                 Ok(one) => asked.push(one),
+                Err(verdict) if items.len() == 1 => {
+                    return Looked::Refused(Decision::new(items, &[verdict], Source::BlockedLocally, None));
+                }
                 Err(verdict) => {
-                    let item = std::slice::from_ref(item);
-                    return Looked::Refused(Decision::new(item, &[verdict], Source::BlockedLocally, None));
+                    let later = items[index + 1..].iter().map(|item| self.blocks.find(item, now).err());
+                    let before = std::iter::repeat_n(None, index);
+                    let known: Vec<_> = before.chain([Some(verdict)]).chain(later).collect();
+                    return Looked::Refused(Decision::blocked(items, &known));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::decision::{Decision, Source, Told};
+use crate::decision::{Decision, Source, Told, Verdict};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -20,7 +20,7 @@ pub(super) fn tell(decision: &Decision, headers: &mut HeaderMap) {
     add(headers, POLICY, told.iter().map(|told| policy(told)));
     // While nobody counts, nobody knows what is left.
     if decision.source != Source::Open {
-        add(headers, LIMIT, told.iter().map(|told| limit(told, decision.source)));
+        add(headers, LIMIT, told.iter().filter_map(|told| limit(told, decision.source)));
     }
 }
 
@@ -32,7 +32,9 @@ pub(super) fn retry_after(decision: &Decision) -> u64 {
 /// A policy that is charged for several subjects is told of once, where it is tightest.
 fn once_each(all: &[Told]) -> Vec<&Told> {
     let mut once: Vec<&Told> = Vec::with_capacity(all.len());
-    let room = |told: &Told| (told.verdict.fits, told.verdict.remaining);
+    // What is not known of one subject is told of another, if that is.
+    let room =
+        |told: &Told| told.verdict.map_or((true, u64::MAX), |verdict| (verdict.fits, verdict.remaining));
     for told in all {
         match once.iter_mut().find(|other| other.policy == told.policy) {
             None => once.push(told),
@@ -51,20 +53,22 @@ fn policy(told: &Told) -> String {
     format!("\"{}\";q={};w={}", told.policy, quota.min(MOST), window.min(MOST))
 }
 
-fn limit(told: &Told, source: Source) -> String {
-    let mut text = format!("\"{}\";r={}", told.policy, u128::from(told.verdict.remaining).min(MOST));
-    if let Some(more) = more_us(told, source) {
+/// `None`: what is left of it is not known.
+fn limit(told: &Told, source: Source) -> Option<String> {
+    let verdict = told.verdict?;
+    let mut text = format!("\"{}\";r={}", told.policy, u128::from(verdict.remaining).min(MOST));
+    if let Some(more) = more_us(told, &verdict, source) {
         let _ = write!(text, ";t={}", more.div_ceil(SECOND_US).min(MOST));
     }
-    text
+    Some(text)
 }
 
 /// Until there is a token more than now. `None`: nothing is missing.
 ///
 /// When all is back is known, and each token but the last came one token's time before the next. At its share of the quota
 /// a process takes longer for each, and then this is later than need be; yet never later than the same call fits.
-fn more_us(told: &Told, source: Source) -> Option<u128> {
-    let (verdict, (drain, token, _)) = (&told.verdict, numbers(told));
+fn more_us(told: &Told, verdict: &Verdict, source: Source) -> Option<u128> {
+    let (drain, token, _) = numbers(told);
     let missing = verdict.limit.checked_sub(verdict.remaining).filter(|missing| *missing > 0)?;
     if source == Source::Closed {
         return Some(verdict.retry.into());
@@ -93,7 +97,6 @@ fn add(headers: &mut HeaderMap, name: HeaderName, items: impl Iterator<Item = St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Verdict;
     use crate::quota::Rate;
 
     #[test]
@@ -101,19 +104,19 @@ mod tests {
         let burst = (1 << 53) - 1;
         let verdict = Verdict { fits: true, limit: burst, remaining: burst - 1, retry: 0, reset: u64::MAX };
         let slow = Rate { drain: 1, token: 1, burst };
-        let told = Told { policy: "p".into(), rate: slow, verdict };
+        let told = Told { policy: "p".into(), rate: slow, verdict: Some(verdict) };
         assert_eq!(policy(&told), "\"p\";q=999999999999999;w=9007199255");
-        assert_eq!(limit(&told, Source::Redis), "\"p\";r=999999999999999;t=18446744073710");
+        assert_eq!(limit(&told, Source::Redis).unwrap(), "\"p\";r=999999999999999;t=18446744073710");
     }
 
     #[test]
     fn nothing_is_waited_for_where_nothing_is_missing() {
         let verdict = Verdict { fits: true, limit: 5, remaining: 5, retry: 0, reset: 0 };
         let rate = Rate { drain: 1, token: 1_000_000, burst: 5 };
-        let told = Told { policy: "p".into(), rate, verdict };
+        let told = Told { policy: "p".into(), rate, verdict: Some(verdict) };
         assert_eq!(
             (policy(&told), limit(&told, Source::Redis)),
-            ("\"p\";q=5;w=5".into(), "\"p\";r=5".into())
+            ("\"p\";q=5;w=5".into(), Some("\"p\";r=5".into()))
         );
     }
 }

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response as Answer;
 use cenote_ratelimit::tower::{Header, KeyError, RateLimitLayer, from_fn};
 use cenote_ratelimit::{Decision, OnOutage, Quota, RateLimiter, RateLimiterBuilder};
-use cenote_testkit::{Log, Server, dead_port};
+use cenote_testkit::{Log, Server, dead_port, eventually_async};
 use serde_json::json;
 
 use crate::common::{SOON, limiter, patient, pool};
@@ -102,6 +102,35 @@ async fn a_refusal_from_memory_says_as_much() {
         assert_eq!(refused.json()["violated-policies"], json!(["default"]));
     }
     assert!(limiter.stats().blocked_locally > 0, "{:?}", limiter.stats());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_from_memory_tells_of_all_policies_and_what_is_left_only_of_those_it_knows() {
+    let server = Server::start();
+    let limiter = patient(&pool(server.url()), "api")
+        .policy("month", Quota::per_month(30))
+        .policy("hour", Quota::per_hour(1))
+        .policy("minute", Quota::per_minute(100))
+        .policy("day", Quota::per_day(1))
+        .build()
+        .unwrap();
+    let addr = limited(RateLimitLayer::new(limiter.clone(), peer())).await;
+    assert_eq!(get_root(addr).await.body, "Redis");
+    // Redis is asked once a second or so.
+    eventually_async(SOON, "one from memory", || async {
+        let before = limiter.stats().blocked_locally;
+        let refused = get_root(addr).await;
+        let policies = r#""month";q=30;w=2592000, "hour";q=1;w=3600, "minute";q=100;w=60, "day";q=1;w=86400"#;
+        assert_eq!((refused.status, refused.header("ratelimit-policy")), (429, policies));
+        assert_eq!(refused.json()["violated-policies"], json!(["hour", "day"]), "all that refuse");
+        assert!(refused.retry_after() > 80_000, "the longest: {refused:?}");
+        let limits = refused.header("ratelimit").to_owned();
+        assert!(limits.contains(r#""hour";r=0;t=3"#) && limits.contains(r#""day";r=0;t=8"#), "{limits}");
+        let from_memory = limiter.stats().blocked_locally > before;
+        assert_eq!(limits.contains("month") || limits.contains("minute"), !from_memory, "{limits}");
+        from_memory
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
