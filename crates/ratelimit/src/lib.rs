@@ -51,6 +51,7 @@ mod breaker;
 mod builder;
 mod call;
 mod concurrency;
+mod counter;
 mod decision;
 mod engine;
 mod error;
@@ -69,7 +70,9 @@ pub mod tower;
 
 pub use builder::{OnOutage, OnQuotaChange, RateLimiterBuilder};
 pub use call::Charge;
-pub use concurrency::{AcquireError, ConcurrencyLimiter, ConcurrencyLimiterBuilder, Permit};
+pub use concurrency::{
+    AcquireError, ConcurrencyLimiter, ConcurrencyLimiterBuilder, ConcurrencyStats, Permit,
+};
 pub use decision::{Decision, Source};
 pub use error::{Error, InvalidCost};
 pub use lease::Lease;

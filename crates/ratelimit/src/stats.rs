@@ -1,8 +1,8 @@
-//! Counters.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! What a limiter counts.
 
 use serde::Serialize;
+
+use crate::counter::counters;
 
 /// What a limiter has done since it was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -44,78 +44,21 @@ pub struct Stats {
     pub blocked_keys: u64,
 }
 
-macro_rules! counters {
-    ($($field:ident: $metric:literal $(, $label:literal => $value:literal)*;)*) => {
-        #[derive(Debug)]
-        pub(crate) struct Counters { $(pub(crate) $field: Counter,)* }
-
-        impl Counters {
-            pub(crate) fn new(limiter: &str) -> Self {
-                Self { $($field: Counter::new(limiter, $metric, &[$(($label, $value)),*]),)* }
-            }
-
-            pub(crate) fn stats(&self) -> Stats {
-                Stats { $($field: self.$field.count.load(Ordering::Relaxed),)* ..Stats::default() }
-            }
-        }
-    };
-}
-
 counters! {
-    redis_allowed: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "allowed";
-    redis_refused: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "refused";
-    fallback_allowed: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "allowed";
-    fallback_refused: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "refused";
-    leased: "cenote_ratelimit_decisions_total", "source" => "lease", "outcome" => "allowed";
-    blocked_locally: "cenote_ratelimit_decisions_total", "source" => "blocked-locally", "outcome" => "refused";
-    open: "cenote_ratelimit_decisions_total", "source" => "open", "outcome" => "allowed";
-    closed: "cenote_ratelimit_decisions_total", "source" => "closed", "outcome" => "refused";
-    shadowed: "cenote_ratelimit_shadowed_total";
-    misses: "cenote_ratelimit_misses_total";
-    failures: "cenote_ratelimit_failures_total";
-    pauses: "cenote_ratelimit_pauses_total";
-    overflows: "cenote_ratelimit_overflows_total";
-    unsettled: "cenote_ratelimit_unsettled_total";
-}
-
-pub(crate) struct Counter {
-    count: AtomicU64,
-    #[cfg(feature = "metrics")]
-    metric: metrics::Counter,
-}
-
-impl Counter {
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "names are for the feature"))]
-    fn new(limiter: &str, name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
-        #[cfg(feature = "metrics")]
-        let metric = {
-            let mut all = vec![metrics::Label::new("limiter", limiter.to_owned())];
-            all.extend(labels.iter().map(|(name, value)| metrics::Label::new(*name, *value)));
-            metrics::counter!(name, all)
-        };
-        Self {
-            count: AtomicU64::new(0),
-            #[cfg(feature = "metrics")]
-            metric,
-        }
-    }
-
-    pub(crate) fn one(&self) {
-        self.add(1);
-    }
-
-    pub(crate) fn add(&self, count: usize) {
-        if count == 0 {
-            return;
-        }
-        self.count.fetch_add(count as u64, Ordering::Relaxed);
-        #[cfg(feature = "metrics")]
-        self.metric.increment(count as u64);
-    }
-}
-
-impl std::fmt::Debug for Counter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.count.fmt(f)
+    Counters for Stats {
+        redis_allowed: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "allowed";
+        redis_refused: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "refused";
+        fallback_allowed: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "allowed";
+        fallback_refused: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "refused";
+        leased: "cenote_ratelimit_decisions_total", "source" => "lease", "outcome" => "allowed";
+        blocked_locally: "cenote_ratelimit_decisions_total", "source" => "blocked-locally", "outcome" => "refused";
+        open: "cenote_ratelimit_decisions_total", "source" => "open", "outcome" => "allowed";
+        closed: "cenote_ratelimit_decisions_total", "source" => "closed", "outcome" => "refused";
+        shadowed: "cenote_ratelimit_shadowed_total";
+        misses: "cenote_ratelimit_misses_total";
+        failures: "cenote_ratelimit_failures_total";
+        pauses: "cenote_ratelimit_pauses_total";
+        overflows: "cenote_ratelimit_overflows_total";
+        unsettled: "cenote_ratelimit_unsettled_total";
     }
 }

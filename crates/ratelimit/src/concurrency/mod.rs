@@ -3,6 +3,7 @@
 mod builder;
 mod permit;
 mod remote;
+mod stats;
 
 use std::collections::HashMap;
 use std::fmt::{self, Display};
@@ -25,6 +26,8 @@ pub use builder::ConcurrencyLimiterBuilder;
 use permit::Pending;
 pub use permit::Permit;
 use remote::{Answer, Slot};
+pub use stats::ConcurrencyStats;
+use stats::Counters;
 
 /// Who waits looks so often: first soon, then ever more seldom.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -100,6 +103,7 @@ struct Inner {
     limit: Duration,
     embedded: bool,
     breaker: Breaker,
+    counters: Counters,
     /// A failure was told of, and no look has succeeded since.
     told: AtomicBool,
     began: Instant,
@@ -173,6 +177,12 @@ impl ConcurrencyLimiter {
         }
     }
 
+    /// What this limiter has done, in this process.
+    pub fn stats(&self) -> ConcurrencyStats {
+        let out = self.inner.out.lock().values().sum();
+        ConcurrencyStats { out, ..self.inner.counters.stats() }
+    }
+
     fn key(&self, key: &(impl Display + ?Sized)) -> Box<[u8]> {
         key::key(&self.inner.prefix, &key::text(key), "holders")
     }
@@ -181,6 +191,7 @@ impl ConcurrencyLimiter {
 impl Inner {
     fn new(builder: ConcurrencyLimiterBuilder, embedded: bool) -> Self {
         Self {
+            counters: Counters::new(&builder.name),
             prefix: format!("concurrency:1:{}:", builder.name),
             name: builder.name,
             most: builder.most,
@@ -212,8 +223,14 @@ impl Inner {
                 let runtime = pending.settled();
                 self.answered();
                 return match answer {
-                    Answer::Held => Ok(Permit::of_redis(self.clone(), slot, runtime, since)),
-                    Answer::Full => Err(AcquireError::Full { limit: self.most }),
+                    Answer::Held => {
+                        self.counters.redis_granted.one();
+                        Ok(Permit::of_redis(self.clone(), slot, runtime, since))
+                    }
+                    Answer::Full => {
+                        self.counters.redis_full.one();
+                        Err(AcquireError::Full { limit: self.most })
+                    }
                 };
             }
             Err(error) => error,
@@ -235,7 +252,12 @@ impl Inner {
 
     fn failed(&self, error: &RedisError) {
         if cenote_pool_core::Error::from_redis(error).is_some_and(cenote_pool_core::Error::is_timeout) {
-            self.breaker.missed(self.now());
+            self.counters.misses.one();
+            if self.breaker.missed(self.now()) {
+                self.counters.pauses.one();
+            }
+        } else {
+            self.counters.failures.one();
         }
         if !self.told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -249,15 +271,19 @@ impl Inner {
     }
 
     fn without_redis(self: &Arc<Self>, key: Box<[u8]>) -> Result<Permit, AcquireError> {
-        match self.on_outage {
-            OnOutage::Closed => Err(AcquireError::Unavailable),
-            OnOutage::Open => {
-                Ok(Permit::without_redis(self.clone(), self.take_out(key, u64::MAX)?, Source::Open))
+        let counters = &self.counters;
+        let (limit, source, granted) = match self.on_outage {
+            OnOutage::Closed => {
+                counters.closed.one();
+                return Err(AcquireError::Unavailable);
             }
-            OnOutage::Fallback => {
-                Ok(Permit::without_redis(self.clone(), self.take_out(key, self.share)?, Source::Fallback))
-            }
-        }
+            OnOutage::Open => (u64::MAX, Source::Open, &counters.open),
+            OnOutage::Fallback => (self.share, Source::Fallback, &counters.fallback_granted),
+        };
+        // Full is only the share: of the open policy there is always more.
+        let key = self.take_out(key, limit).inspect_err(|_| counters.fallback_full.one())?;
+        granted.one();
+        Ok(Permit::without_redis(self.clone(), key, source))
     }
 
     /// Counts one more permit that is out, if there are fewer than `limit`.

@@ -23,9 +23,9 @@ const ATTEMPTS: u32 = 10;
 /// One of the holders of a key, until it is dropped or [lost](Self::is_lost).
 ///
 /// A task of the runtime in which it was acquired renews it. Dropped, it frees its place on a task of that runtime, without
-/// waiting for it, from any thread; if that runtime has gone, it is free when its lifetime is over. A permit is not renewed
-/// while its runtime stands still, and the clock that says that it is lost is this machine's, so it may be lost when the
-/// machine has slept and not know it.
+/// waiting for it, from any thread; if that runtime has gone, or Redis is away, it is free when its lifetime is over. A
+/// permit is not renewed while its runtime stands still, and the clock that says that it is lost is this machine's, so it
+/// may be lost when the machine has slept and not know it.
 #[must_use = "dropped, it lets the next one in"]
 pub struct Permit {
     inner: Arc<Inner>,
@@ -121,9 +121,13 @@ async fn renew(inner: Arc<Inner>, slot: Slot, ends: Arc<watch::Sender<Option<Ins
                 ends.send_replace(None);
                 break;
             }
-            Err(_) => pause = inner.lifetime / ATTEMPTS,
+            Err(_) => {
+                inner.counters.unrenewed.one();
+                pause = inner.lifetime / ATTEMPTS;
+            }
         }
     }
+    inner.counters.lost.one();
     tracing::warn!(target: "cenote", limiter = inner.name, "a permit was lost: its renewals failed, or Redis has forgotten it");
 }
 
