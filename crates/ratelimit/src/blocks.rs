@@ -3,10 +3,10 @@
 //! A debt only drains: until its time a refusal stays one, unless tokens were given back. In this process that drops the
 //! block; another process's refund is noticed after a second at the latest.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
 
-use lru::LruCache;
+use lru::{DefaultHasher, LruCache};
 use parking_lot::Mutex;
 
 use crate::call::Item;
@@ -19,7 +19,7 @@ const LONGEST_US: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Blocks {
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
+    hasher: DefaultHasher,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Blocks {
         let shard = |size| Mutex::new(Shard { blocks: LruCache::new(size), epoch: 0 });
         let size = NonZeroUsize::new(capacity / shards.max(1));
         let shards = size.map(|size| (0..shards).map(|_| shard(size)).collect()).unwrap_or_default();
-        Self { shards, hasher: RandomState::new() }
+        Self { shards, hasher: DefaultHasher::default() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -70,9 +70,10 @@ impl Blocks {
         let Some(shard) = self.shard(&item.key) else { return Ok(Asked { epoch: 0, at: now }) };
         let mut shard = shard.lock();
         let asked = Asked { epoch: shard.epoch, at: now };
-        let Some(block) = shard.blocks.get(&item.key) else { return Ok(asked) };
+        // Not as one that was used: it is put again within a second if it goes on.
+        let Some(block) = shard.blocks.peek(&item.key[..]) else { return Ok(asked) };
         if block.rate != item.rate || block.until <= now {
-            shard.blocks.pop(&item.key);
+            shard.blocks.pop(&item.key[..]);
             return Ok(asked);
         }
         if item.cost < block.cost {
@@ -107,7 +108,7 @@ impl Blocks {
             retry: now.saturating_add(verdict.retry),
             reset: now.saturating_add(verdict.reset),
         };
-        shard.blocks.put(item.key.clone(), block);
+        shard.blocks.put(Box::from(&item.key[..]), block);
     }
 
     /// Something was given back.
@@ -116,7 +117,7 @@ impl Blocks {
             let Some(shard) = self.shard(&item.key) else { return };
             let mut shard = shard.lock();
             shard.epoch += 1;
-            shard.blocks.pop(&item.key);
+            shard.blocks.pop(&item.key[..]);
         }
     }
 

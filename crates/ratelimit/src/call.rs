@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::error::InvalidCost;
+use crate::key::Key;
 use crate::quota::{Quota, Rate};
 
 /// One charge of a [`check_all`](crate::RateLimiter::check_all): so much, to a subject, by a policy of the limiter.
@@ -35,10 +38,13 @@ impl Charge {
     }
 }
 
+/// Of most calls there is one.
+pub(crate) type Items = SmallVec<[Item; 1]>;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
     pub(crate) policy: Arc<str>,
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Key,
     pub(crate) rate: Rate,
     pub(crate) cost: u64,
 }

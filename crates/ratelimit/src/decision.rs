@@ -46,10 +46,19 @@ pub struct Decision {
     pub source: Source,
     /// It would have been refused, and is allowed because the limiter is in shadow mode.
     pub shadow: bool,
-    violated: Box<[Arc<str>]>,
+    violated: Violated,
     receipt: Option<Receipt>,
     #[cfg(feature = "tower")]
     told: Arc<[Told]>,
+}
+
+/// Which policies refuse.
+#[derive(Debug, Clone)]
+enum Violated {
+    None,
+    /// The one that the decision describes.
+    Described,
+    Several(Box<[Arc<str>]>),
 }
 
 /// One policy of a call, for the headers that tell of it.
@@ -90,7 +99,11 @@ impl Decision {
     /// The policies that refuse, in the order of the call; in shadow mode those that would. Blocked locally, those
     /// that are known to.
     pub fn violated(&self) -> &[Arc<str>] {
-        &self.violated
+        match &self.violated {
+            Violated::None => &[],
+            Violated::Described => std::slice::from_ref(&self.policy),
+            Violated::Several(all) => all,
+        }
     }
 
     /// From memory: what is known to refuse is refused, and of the rest nothing is known.
@@ -106,17 +119,17 @@ impl Decision {
 
     /// From one verdict for each item. `at` is when it was made.
     pub(crate) fn new(items: &[Item], verdicts: &[Verdict], source: Source, at: Option<u64>) -> Self {
-        let violated: Box<[_]> = both(items, verdicts)
-            .filter(|(_, verdict)| !verdict.fits)
-            .map(|(item, _)| item.policy.clone())
-            .collect();
-        let allowed = violated.is_empty();
+        let refused = || both(items, verdicts).filter(|(_, verdict)| !verdict.fits);
+        let violated = match refused().count() {
+            0 => Violated::None,
+            1 => Violated::Described,
+            _ => Violated::Several(refused().map(|(item, _)| item.policy.clone()).collect()),
+        };
+        let allowed = matches!(violated, Violated::None);
         let described = if allowed {
             both(items, verdicts).min_by_key(|(_, verdict)| verdict.remaining)
         } else {
-            both(items, verdicts)
-                .filter(|(_, verdict)| !verdict.fits)
-                .reduce(|longest, next| if next.1.retry > longest.1.retry { next } else { longest })
+            refused().reduce(|longest, next| if next.1.retry > longest.1.retry { next } else { longest })
         };
         let local = source == Source::Fallback;
         let receipt = at.filter(|_| allowed).map(|at| Receipt { at, local });
@@ -165,7 +178,7 @@ impl Decision {
             policy,
             source,
             shadow: false,
-            violated: Box::default(),
+            violated: Violated::None,
             receipt: Some(receipt),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use cenote_pool_core::redis::RedisError;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::blocks::{Asked, Blocks};
 use crate::breaker::Breaker;
@@ -46,7 +47,7 @@ pub(crate) struct Engine {
 pub(crate) enum Looked {
     Refused(Decision),
     /// Redis is to be asked.
-    Unknown(Vec<Asked>),
+    Unknown(SmallVec<[Asked; 1]>),
 }
 
 impl Engine {
@@ -71,10 +72,18 @@ impl Engine {
     }
 
     pub(crate) async fn charge(&self, items: &[Item]) -> Result<Decision, Error> {
-        let asked = match self.blocked(items) {
-            Looked::Unknown(asked) => asked,
-            Looked::Refused(decision) => return Ok(self.told(decision)),
-        };
+        match self.blocked(items) {
+            Looked::Unknown(asked) => self.charge_unblocked(items, asked).await,
+            Looked::Refused(decision) => Ok(self.told(decision)),
+        }
+    }
+
+    /// Of what was looked for among recent refusals.
+    pub(crate) async fn charge_unblocked(
+        &self,
+        items: &[Item],
+        asked: SmallVec<[Asked; 1]>,
+    ) -> Result<Decision, Error> {
         let decision = match self.ask(items, Mode::Charge).await? {
             Some((at, verdicts)) => {
                 let refused = |verdict: &Verdict| !verdict.fits;
@@ -149,7 +158,7 @@ impl Engine {
 
     pub(crate) fn blocked(&self, items: &[Item]) -> Looked {
         let now = self.now();
-        let mut asked = Vec::with_capacity(items.len());
+        let mut asked = SmallVec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             match self.blocks.find(item, now) {
                 Ok(one) => asked.push(one),

@@ -5,13 +5,17 @@
 use std::fmt::Display;
 
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+/// Most are no longer.
+pub(crate) type Key = SmallVec<[u8; 64]>;
 
 /// A subject that is longer is cut and ends in its hash.
 const MAX_SUBJECT: usize = 200;
 const HEAD: usize = 64;
 
-pub(crate) fn key(prefix: &str, subject: &str, policy: &str) -> Box<[u8]> {
-    let mut key = Vec::with_capacity(prefix.len() + subject.len() + policy.len() + 4);
+pub(crate) fn key(prefix: &str, subject: &str, policy: &str) -> Key {
+    let mut key = Key::with_capacity(prefix.len() + subject.len() + policy.len() + 4);
     key.extend_from_slice(prefix.as_bytes());
     key.push(b'{');
     let start = key.len();
@@ -25,7 +29,7 @@ pub(crate) fn key(prefix: &str, subject: &str, policy: &str) -> Box<[u8]> {
     }
     key.extend_from_slice(b"}:");
     key.extend_from_slice(policy.as_bytes());
-    key.into_boxed_slice()
+    key
 }
 
 pub(crate) fn prefix(limiter: &str) -> String {
@@ -47,7 +51,7 @@ pub(crate) fn text(subject: &(impl Display + ?Sized)) -> String {
 }
 
 /// What could end a hash tag, or is not to be seen in a terminal, is written as `%XX`; nothing at all as `%`.
-fn escape_into(bytes: &[u8], out: &mut Vec<u8>) {
+fn escape_into(bytes: &[u8], out: &mut Key) {
     if bytes.is_empty() {
         out.push(b'%');
     }

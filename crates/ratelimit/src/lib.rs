@@ -65,6 +65,7 @@ mod remote;
 mod reserve;
 mod seeds;
 mod stats;
+mod subject;
 #[cfg(feature = "tower")]
 pub mod tower;
 

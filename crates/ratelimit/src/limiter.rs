@@ -1,6 +1,8 @@
 //! The limiter as users see it.
 
 use std::fmt::{self, Display};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,15 +10,16 @@ use cenote_pool_core::Pool;
 use parking_lot::RwLock;
 
 use crate::builder::{RateLimiterBuilder, Resolver};
-use crate::call::{Charge, Item};
+use crate::call::{Charge, Item, Items};
 use crate::decision::Decision;
-use crate::engine::Engine;
+use crate::engine::{Engine, Looked};
 use crate::error::Error;
 use crate::key::{self, text};
 use crate::lease::Leases;
 use crate::quota::{Quota, Rate};
 use crate::reserve::Reservation;
 use crate::stats::Stats;
+use crate::subject::Subject;
 
 /// Limits how often something may happen, by key, for all processes that share a Redis.
 ///
@@ -38,6 +41,12 @@ pub(crate) struct Inner {
     pub(crate) policies: Vec<Policy>,
     resolver: Option<Box<Resolver>>,
     pub(crate) leases: Option<Leases>,
+}
+
+/// A call, once this process has looked at what it knows.
+enum AtOnce<'a> {
+    Decided(Decision),
+    Asks(Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send + 'a>>),
 }
 
 #[derive(Debug)]
@@ -87,11 +96,31 @@ impl RateLimiter {
     ///
     /// [`InvalidCost`](crate::InvalidCost) when it is more than a policy ever lets through at once.
     pub async fn check_n(&self, key: &(impl Display + Sync + ?Sized), cost: u64) -> Result<Decision, Error> {
-        if let Some(leases) = &self.inner.leases {
-            return self.check_leased(leases, key, cost).await;
+        let at_once = self.at_once(&Subject::of(key), cost)?;
+        match at_once {
+            AtOnce::Decided(decision) => Ok(decision),
+            AtOnce::Asks(decision) => decision.await,
         }
-        let items = self.items(&text(key), cost)?;
-        self.inner.engine.charge(&items).await
+    }
+
+    /// What this process knows by itself, or a call that asks Redis: boxed, as most calls of a lease, and of keys that were
+    /// refused, need no room for one.
+    fn at_once(&self, subject: &Subject, cost: u64) -> Result<AtOnce<'_>, Error> {
+        let subject = subject.as_str();
+        if let Some(leases) = &self.inner.leases {
+            return Ok(match self.spend(leases, subject, cost)? {
+                Some(decision) => AtOnce::Decided(decision),
+                None => AtOnce::Asks(Box::pin(self.check_leased(leases, subject.to_owned(), cost))),
+            });
+        }
+        let engine = &self.inner.engine;
+        let items = self.items(subject, cost)?;
+        Ok(match engine.blocked(&items) {
+            Looked::Refused(decision) => AtOnce::Decided(engine.told(decision)),
+            Looked::Unknown(asked) => {
+                AtOnce::Asks(Box::pin(async move { engine.charge_unblocked(&items, asked).await }))
+            }
+        })
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
@@ -292,7 +321,7 @@ impl RateLimiter {
         self.inner.resolver.is_some().then(all).transpose()
     }
 
-    pub(crate) fn items(&self, subject: &str, cost: u64) -> Result<Vec<Item>, Error> {
+    pub(crate) fn items(&self, subject: &str, cost: u64) -> Result<Items, Error> {
         let item = |policy: &Policy| {
             let rate = self.rate(policy, subject)?;
             self.item(policy, rate, subject, cost)
@@ -300,8 +329,8 @@ impl RateLimiter {
         self.inner.policies.iter().map(item).collect()
     }
 
-    fn items_of(&self, charges: &[Charge]) -> Result<Vec<Item>, Error> {
-        let mut items: Vec<Item> = Vec::with_capacity(charges.len());
+    fn items_of(&self, charges: &[Charge]) -> Result<Items, Error> {
+        let mut items = Items::with_capacity(charges.len());
         for Charge { policy: name, subject, cost, quota } in charges {
             let policy = self.inner.policies.iter().find(|policy| *policy.name == **name);
             let policy = policy.ok_or_else(|| none_called(name))?;

@@ -1,6 +1,6 @@
 //! Charges whose real cost is known later.
 
-use crate::call::Item;
+use crate::call::Items;
 use crate::decision::Decision;
 use crate::limiter::RateLimiter;
 
@@ -12,12 +12,12 @@ use crate::limiter::RateLimiter;
 #[must_use = "dropped, it gives back what it took"]
 pub struct Reservation {
     limiter: RateLimiter,
-    items: Vec<Item>,
+    items: Items,
     decision: Decision,
 }
 
 impl Reservation {
-    pub(crate) fn new(limiter: RateLimiter, items: Vec<Item>, decision: Decision) -> Self {
+    pub(crate) fn new(limiter: RateLimiter, items: Items, decision: Decision) -> Self {
         Self { limiter, items, decision }
     }
 

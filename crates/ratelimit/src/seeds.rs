@@ -54,12 +54,12 @@ impl Seeds {
             let Some(shard) = self.shard(&item.key) else { return };
             let mut shard = shard.lock();
             let seed = Seed { rate: item.rate, decided, at: now, reset: verdict.reset };
-            match shard.get_mut(&item.key) {
+            match shard.get_mut(&item.key[..]) {
                 Some(old) if old.decided > decided || (old.decided == decided && old.reset > seed.reset) => {}
-                Some(_) if seed.reset == 0 => drop(shard.pop(&item.key)),
+                Some(_) if seed.reset == 0 => drop(shard.pop(&item.key[..])),
                 Some(old) => *old = seed,
                 None if seed.reset == 0 => {}
-                None => drop(shard.put(item.key.clone(), seed)),
+                None => drop(shard.put(item.key[..].into(), seed)),
             }
         }
     }
@@ -71,7 +71,7 @@ impl Seeds {
     pub(crate) fn forget(&self, items: &[Item]) {
         for item in items {
             if let Some(shard) = self.shard(&item.key) {
-                shard.lock().pop(&item.key);
+                shard.lock().pop(&item.key[..]);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write};
 
 const SHORT: usize = 96;
 
-pub(super) struct Subject {
+pub(crate) struct Subject {
     short: [u8; SHORT],
     length: usize,
     /// All of it, if it is longer.
@@ -12,14 +12,14 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn of(key: &(impl Display + ?Sized)) -> Self {
+    pub(crate) fn of(key: &(impl Display + ?Sized)) -> Self {
         let mut subject = Self { short: [0; SHORT], length: 0, long: String::new() };
         // Only a `Display` that fails can fail here, and then `to_string` would panic: what it wrote is the text.
         let _ = write!(subject, "{key}");
         subject
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         if self.long.is_empty() {
             // Whole texts were copied.
             std::str::from_utf8(&self.short[..self.length]).unwrap_or_default()

@@ -184,7 +184,7 @@ impl ConcurrencyLimiter {
     }
 
     fn key(&self, key: &(impl Display + ?Sized)) -> Box<[u8]> {
-        key::key(&self.inner.prefix, &key::text(key), "holders")
+        key::key(&self.inner.prefix, &key::text(key), "holders").into_boxed_slice()
     }
 }
 

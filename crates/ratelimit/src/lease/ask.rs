@@ -1,11 +1,10 @@
 //! A check by a limiter with leases: from what this process holds, or by asking Redis for more.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::blocks::Asked;
-use crate::call::{Item, Mode};
+use crate::call::{Item, Items, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
@@ -13,7 +12,6 @@ use crate::limiter::{Policy, RateLimiter};
 use crate::quota::Rate;
 
 use super::Leases;
-use super::subject::Subject;
 use super::table::{Asking, Batch, Begun, Leftover, NO_RATE, Taken, Told};
 
 /// Who has waited for others has less time than Redis has for an answer. Where it has as much, the answer's own limit comes
@@ -38,31 +36,27 @@ enum Outcome {
 }
 
 impl RateLimiter {
+    /// After [`spend`](Self::spend) found too little.
     pub(crate) async fn check_leased(
         &self,
         leases: &Leases,
-        key: &(impl Display + Sync + ?Sized),
+        subject: String,
         cost: u64,
     ) -> Result<Decision, Error> {
-        let subject = Subject::of(key);
-        let subject = subject.as_str();
-        if let Some(decision) = self.spend(leases, subject, cost)? {
-            return Ok(decision);
-        }
-        let items = self.items(subject, cost)?;
+        let items = self.items(&subject, cost)?;
         let most = leases.most(&items);
         if cost == 0 || cost >= most {
             return self.engine().charge(&items).await;
         }
         let want = Want { leases, items: &items, cost, most, give_up: Instant::now() + leases.limit };
         let mut leftovers = Vec::new();
-        let decision = self.lease(&want, subject, &mut leftovers).await;
+        let decision = self.lease(&want, &subject, &mut leftovers).await;
         self.give_back_soon(leftovers);
         decision
     }
 
     /// `None`: what is held does not do.
-    fn spend(&self, leases: &Leases, subject: &str, cost: u64) -> Result<Option<Decision>, Error> {
+    pub(crate) fn spend(&self, leases: &Leases, subject: &str, cost: u64) -> Result<Option<Decision>, Error> {
         if cost == 0 {
             return Ok(None);
         }
@@ -139,8 +133,7 @@ impl RateLimiter {
         let mut tokens = all;
         loop {
             let since = engine.now();
-            let items: Vec<Item> =
-                want.items.iter().map(|item| Item { cost: tokens, ..item.clone() }).collect();
+            let items: Items = want.items.iter().map(|item| Item { cost: tokens, ..item.clone() }).collect();
             let give_up = (want.give_up + GRACE).into();
             let answer = tokio::time::timeout_at(give_up, engine.ask(&items, Mode::Charge)).await;
             let Some((charged, verdicts)) = answer.ok().and_then(Result::ok).flatten() else {
@@ -207,10 +200,11 @@ impl Want<'_> {
 impl Told {
     fn of(items: &[Item], verdicts: &[Verdict], now: u64) -> Self {
         let least = items.iter().zip(verdicts).min_by_key(|(_, verdict)| verdict.remaining);
+        // The name is a copy: threads that spend tokens of different keys do not meet at it.
         let (policy, rate, limit, remaining, reset) = least.map_or_else(
             || (Arc::from(""), NO_RATE, 0, 0, 0),
             |(item, verdict)| {
-                (item.policy.clone(), item.rate, verdict.limit, verdict.remaining, verdict.reset)
+                (Arc::from(&*item.policy), item.rate, verdict.limit, verdict.remaining, verdict.reset)
             },
         );
         Self { policy, rate, limit, remaining, reset: now.saturating_add(reset) }

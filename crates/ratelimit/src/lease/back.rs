@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::call::Item;
+use crate::call::{Item, Items};
 use crate::decision::Receipt;
 use crate::engine::Engine;
 use crate::key;
@@ -63,7 +63,7 @@ async fn sweep(limiter: Weak<Inner>, every: Duration) {
     }
 }
 
-async fn give_back(engine: Arc<Engine>, all: Vec<(Vec<Item>, Receipt)>) {
+async fn give_back(engine: Arc<Engine>, all: Vec<(Items, Receipt)>) {
     let mut under_way = JoinSet::new();
     for (items, receipt) in all {
         if under_way.len() >= ABREAST {
@@ -84,7 +84,7 @@ impl Inner {
     }
 
     /// Of which something has not come back by itself.
-    fn worth_it(&self, leftovers: Vec<Leftover>) -> Vec<(Vec<Item>, Receipt)> {
+    fn worth_it(&self, leftovers: Vec<Leftover>) -> Vec<(Items, Receipt)> {
         let now = self.engine.now();
         let one = |Leftover { subject, batch, rates }: Leftover| {
             let item = |(policy, rate): (&crate::limiter::Policy, _)| Item {
@@ -93,7 +93,7 @@ impl Inner {
                 rate,
                 cost: batch.tokens,
             };
-            let items: Vec<_> = self.policies.iter().zip(rates.iter().copied()).map(item).collect();
+            let items: Items = self.policies.iter().zip(rates.iter().copied()).map(item).collect();
             let drained =
                 |item: &Item| u128::from(now.saturating_sub(batch.since)) * u128::from(item.rate.drain);
             let owed = |item: &Item| u128::from(item.cost) * u128::from(item.rate.token) > drained(item);

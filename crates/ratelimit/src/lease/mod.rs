@@ -2,7 +2,6 @@
 
 mod ask;
 mod back;
-mod subject;
 mod table;
 
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! What this process holds of each key, in shards that are locked for moments only.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use lru::LruCache;
+use lru::{DefaultHasher, LruCache};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -16,7 +16,7 @@ pub(super) struct Table {
     shards: Box<[Mutex<Shard>]>,
     /// Keys in each shard at most.
     room: usize,
-    hasher: RandomState,
+    hasher: DefaultHasher,
 }
 
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Table {
         Self {
             shards: (0..shards).map(|_| shard()).collect(),
             room: (keys / shards).max(1),
-            hasher: RandomState::new(),
+            hasher: DefaultHasher::default(),
         }
     }
 
