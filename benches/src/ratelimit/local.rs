@@ -63,6 +63,7 @@ fn text(key: &Key) -> &str {
 
 /// Our limiter, and who is to decide each call.
 struct Ours {
+    pool: cenote::Pool,
     limiter: RateLimiter,
     source: Source,
     runtime: Handle,
@@ -73,9 +74,8 @@ impl Ours {
     async fn refusing(url: &str, runtime: &Handle) -> Result<Self> {
         let pool = cenote::Pool::builder().url(url).build()?;
         pool.start().await?;
-        let limiter =
-            RateLimiter::builder(&pool, "blocked").quota(cenote_ratelimit::Quota::per_day(1)).build()?;
-        Ok(Self { limiter, source: Source::BlockedLocally, runtime: runtime.clone() })
+        let limiter = refusing(&pool)?;
+        Ok(Self { pool, limiter, source: Source::BlockedLocally, runtime: runtime.clone() })
     }
 
     /// Keys of which this process holds more tokens than a run spends.
@@ -87,7 +87,7 @@ impl Ours {
             .lease(Lease::of(1_000_000).for_at_most(Duration::from_secs(600)))
             .timeout(Duration::from_secs(5))
             .build()?;
-        Ok(Self { limiter, source: Source::Lease, runtime: runtime.clone() })
+        Ok(Self { pool, limiter, source: Source::Lease, runtime: runtime.clone() })
     }
 }
 
@@ -97,11 +97,13 @@ impl Contender for Ours {
     }
 
     fn round(&self, traces: &[Vec<Key>]) -> Round {
-        // A refusal is remembered for a second at most.
+        // A refusal is remembered for a second: each round begins with a limiter that remembers none, and so lasts less.
+        let fresh = (self.source == Source::BlockedLocally).then(|| refusing(&self.pool).ok()).flatten();
+        let limiter = fresh.as_ref().unwrap_or(&self.limiter);
         self.runtime.block_on(async {
             for index in 0..SUBJECTS {
                 for _ in 0..2 {
-                    let _ = self.limiter.check(&subject(index)).await;
+                    let _ = limiter.check(&subject(index)).await;
                 }
             }
         });
@@ -109,13 +111,17 @@ impl Contender for Ours {
             self.runtime.block_on(async {
                 let mut expected = 0;
                 for key in trace {
-                    let decision = self.limiter.check(text(key)).await;
+                    let decision = limiter.check(text(key)).await;
                     expected += usize::from(decision.is_ok_and(|decision| decision.source == self.source));
                 }
                 expected
             })
         })
     }
+}
+
+fn refusing(pool: &cenote::Pool) -> Result<RateLimiter> {
+    Ok(RateLimiter::builder(pool, "blocked").quota(cenote_ratelimit::Quota::per_day(1)).build()?)
 }
 
 /// With keys of a fixed size, which it need not allocate to look for them; and what its answer is to be.

@@ -1,11 +1,14 @@
 //! What others ask Redis for: the script of redis_rate, and the calls of limitador's storage.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use cenote::Conn;
 use redis::Script;
 use redis::aio::ConnectionManager;
+use serde::Serialize;
 
 use super::clients::{Limit, Prepared, RATE, subjects};
 use crate::clients::redis_rs::open;
@@ -70,18 +73,51 @@ if count == tonumber(ARGV[2]) then
 end
 return count
 ";
-const WINDOW_SECONDS: u64 = 60;
-const LIMIT: &str = r#"{"namespace":"bench","seconds":60,"conditions":[],"variables":["user"]}"#;
+const WINDOW: Duration = Duration::from_secs(60);
 
-/// The calls of limitador's `AsyncRedisStorage::check_and_update`, over the same connection manager of redis-rs: first a
-/// look at the counter, then, by itself, the increment. `LOADS`: whether the look tells what is left and until when, as our
-/// decisions do (`load_counters`), or fetches the value alone.
+/// What it makes the names of keys of, as JSON.
+#[derive(Clone, Serialize)]
+struct Bound {
+    namespace: &'static str,
+    seconds: u64,
+    conditions: BTreeSet<String>,
+    variables: BTreeSet<String>,
+}
+
+#[derive(Serialize)]
+struct Counter {
+    limit: Bound,
+    set_variables: BTreeMap<String, String>,
+    remaining: Option<u64>,
+    expires_in: Option<Duration>,
+}
+
+impl Counter {
+    fn of(limit: &Bound, subject: &str) -> Self {
+        let set_variables = [("user".to_owned(), subject.to_owned())].into();
+        Self { limit: limit.clone(), set_variables, remaining: None, expires_in: None }
+    }
+
+    /// Its `key_for_counter`, of a limit without an id.
+    fn key(&self) -> Result<String> {
+        Ok(format!("namespace:{{{}}},counter:{}", self.limit.namespace, serde_json::to_string(self)?))
+    }
+
+    /// Its `key_for_counters_of_limit`.
+    fn key_of_all(&self) -> Result<String> {
+        let (namespace, limit) = (self.limit.namespace, serde_json::to_string(&self.limit)?);
+        Ok(format!("namespace:{{{namespace}}},counters_of_limit:{limit}"))
+    }
+}
+
+/// `check_and_update` of limitador's `AsyncRedisStorage`, over the same connection manager of redis-rs: first a look at the
+/// counter, then, by itself, the increment, with names and scripts made anew in each call as it does. `LOADS`: whether the
+/// look tells what is left and until when, as our decisions do (`load_counters`), or fetches the value alone. What comes
+/// before, which is to find the limits of a request and to evaluate their conditions, is left out.
 #[derive(Clone)]
 pub(super) struct Limitador<const LOADS: bool> {
     conn: ConnectionManager,
-    /// Keys as its `key_for_counter` spells them for a limit without an id.
-    keys: Arc<[String]>,
-    counters: String,
+    counters: Arc<[Counter]>,
 }
 
 impl<const LOADS: bool> Limitador<LOADS> {
@@ -90,13 +126,9 @@ impl<const LOADS: bool> Limitador<LOADS> {
         for script in [LOOK, COUNT] {
             Script::new(script).prepare_invoke().load_async(&mut conn).await?;
         }
-        let key = |subject: &String| {
-            format!(
-                r#"namespace:{{bench}},counter:{{"limit":{LIMIT},"set_variables":{{"user":"{subject}"}},"remaining":null,"expires_in":null}}"#
-            )
-        };
-        let keys = subjects().iter().map(key).collect();
-        Ok(Self { conn, keys, counters: format!("namespace:{{bench}},counters_of_limit:{LIMIT}") })
+        let variables = ["user".to_owned()].into();
+        let limit = Bound { namespace: "bench", seconds: WINDOW.as_secs(), conditions: [].into(), variables };
+        Ok(Self { conn, counters: subjects().iter().map(|subject| Counter::of(&limit, subject)).collect() })
     }
 }
 
@@ -104,18 +136,20 @@ impl<const LOADS: bool> Limit for Limitador<LOADS> {
     const NAME: &'static str = if LOADS { "limitador's calls" } else { "limitador's, value only" };
 
     async fn take(&mut self, index: usize) -> Result<()> {
-        let key = &self.keys[index];
-        // It makes both scripts, and so their hashes, anew in each call.
+        let counter = &self.counters[index];
+        let key = counter.key()?;
         let value: Vec<Option<i64>> = if LOADS {
-            Script::new(LOOK).key(key).invoke_async(&mut self.conn).await?
+            Script::new(LOOK).key(&key).invoke_async(&mut self.conn).await?
         } else {
-            redis::cmd("MGET").arg(key).query_async(&mut self.conn).await?
+            redis::cmd("MGET").arg(&key).query_async(&mut self.conn).await?
         };
         let count = value.first().copied().flatten().unwrap_or(0);
-        ensure!(u64::try_from(count)? < RATE * WINDOW_SECONDS, "it is allowed");
+        ensure!(u64::try_from(count)? < RATE * WINDOW.as_secs(), "it is allowed");
         let script = Script::new(COUNT);
         let mut pipeline = redis::pipe();
-        pipeline.invoke_script(script.key(key).key(&self.counters).arg(WINDOW_SECONDS).arg(1)).ignore();
+        let mut count = script.key(&key);
+        count.key(counter.key_of_all()?).arg(WINDOW.as_secs()).arg(1);
+        pipeline.invoke_script(&count).ignore();
         pipeline.query_async::<()>(&mut self.conn).await?;
         Ok(())
     }
