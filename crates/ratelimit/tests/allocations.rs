@@ -16,7 +16,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const DECISIONS: usize = 10_000;
 const KEY: &str = "2001:db8:1234:5678::/64";
 /// Those of a call by Redis: the command, its reply, and what the pool needs for both.
-const BY_REDIS: usize = 12;
+const BY_REDIS: usize = 8;
 /// A decision tells the layer of its policies.
 const TOLD: usize = cfg!(feature = "tower") as usize;
 
