@@ -36,7 +36,8 @@ pub enum OnOutage {
 /// A quota is another if its rate or its burst is. The change takes place where the key was charged last: what came back
 /// since then came at the new rate. Nothing is written before a charge by the new quota is taken.
 ///
-/// In a table's bucket that several keys share while Redis is away, tokens used always stay used.
+/// In a table's bucket that several keys share while Redis is away, tokens used always stay used. A refund counts by the
+/// quota of its own call, whichever it was that was charged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnQuotaChange {
@@ -130,7 +131,8 @@ impl RateLimiterBuilder {
     ///
     /// Default: as many as Redis has counted. Each limiter that is used tells Redis so every 5 s, on a task beside the call
     /// at hand, and is forgotten 15 s after it last did. The last count that was heard holds through an outage; before the
-    /// first it is 1.
+    /// first it is 1. Processes that are cut off one long after another hear of ever fewer: say how many there are where
+    /// the bound must hold then, too.
     pub fn nodes(mut self, nodes: u64) -> Self {
         self.nodes = Some(nodes);
         self

@@ -111,10 +111,11 @@ impl Decision {
         let known =
             items.iter().zip(verdicts).filter_map(|(item, verdict)| Some((item.clone(), (*verdict)?)));
         let (refusing, why): (Vec<Item>, Vec<Verdict>) = known.unzip();
-        let decision = Self::new(&refusing, &why, Source::BlockedLocally, None);
-        #[cfg(feature = "tower")]
-        let decision = Self { told: items.iter().zip(verdicts).map(Told::of).collect(), ..decision };
-        decision
+        Self {
+            #[cfg(feature = "tower")]
+            told: items.iter().zip(verdicts).map(Told::of).collect(),
+            ..Self::new(&refusing, &why, Source::BlockedLocally, None)
+        }
     }
 
     /// From one verdict for each item. `at` is when it was made.

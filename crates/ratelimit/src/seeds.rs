@@ -15,9 +15,11 @@ use crate::quota::Rate;
 
 const SHARDS: usize = 16;
 
+type Shard = Mutex<LruCache<Box<[u8]>, Seed>>;
+
 #[derive(Debug)]
 pub(crate) struct Seeds {
-    shards: Vec<Mutex<LruCache<Box<[u8]>, Seed>>>,
+    shards: Vec<Shard>,
     hasher: RandomState,
 }
 
@@ -76,7 +78,7 @@ impl Seeds {
         }
     }
 
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<LruCache<Box<[u8]>, Seed>>> {
+    fn shard(&self, key: &[u8]) -> Option<&Shard> {
         let count = u64::try_from(self.shards.len()).ok().filter(|count| *count > 0)?;
         let index = self.hasher.hash_one(key) % count;
         self.shards.get(usize::try_from(index).ok()?)
