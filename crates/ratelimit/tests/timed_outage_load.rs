@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 const NODES: usize = 3;
 /// Of each node.
 const CALLERS: usize = 4;
+/// One that Redis knows, and one that is new when Redis is away.
+static KEYS: [&str; 2] = ["hot", "late"];
 const RATE: u64 = 60;
 const BURST: u64 = 60;
 const LIMIT: Duration = Duration::from_millis(50);
@@ -42,6 +44,7 @@ struct Node {
 #[derive(Debug, Clone, Copy)]
 struct Call {
     node: usize,
+    key: &'static str,
     began: u64,
     ended: u64,
     source: Source,
@@ -81,19 +84,22 @@ async fn outage(fault: Fault, on_outage: OnOutage) -> Outage {
     for node in &nodes {
         answers(&node.limiter).await;
     }
-    let (start, stop) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+    let start = Instant::now();
+    let (stop, away) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let now = move || u64::try_from(start.elapsed().as_micros()).unwrap();
     let mut callers = JoinSet::new();
     for number in 0..NODES * CALLERS {
-        let (node, stop) = (number % NODES, stop.clone());
+        let (node, stop, away) = (number % NODES, stop.clone(), away.clone());
         let limiter = nodes[node].limiter.clone();
         callers.spawn(async move {
             let mut calls = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                let began = now();
-                let decision = within(SOON, limiter.check("hot")).await.unwrap();
-                let (source, allowed) = (decision.source, decision.allowed);
-                calls.push(Call { node, began, ended: now(), source, allowed });
+                for &key in if away.load(Ordering::Relaxed) { &KEYS[..] } else { &KEYS[..1] } {
+                    let began = now();
+                    let decision = within(SOON, limiter.check(key)).await.unwrap();
+                    let (source, allowed) = (decision.source, decision.allowed);
+                    calls.push(Call { node, key, began, ended: now(), source, allowed });
+                }
                 tokio::time::sleep(Duration::from_millis(4)).await;
             }
             calls
@@ -101,7 +107,9 @@ async fn outage(fault: Fault, on_outage: OnOutage) -> Outage {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut states: Vec<_> = nodes.iter().map(|node| node.pool.state_changes()).collect();
-    states.iter_mut().for_each(|states| states.mark_unchanged());
+    for states in &mut states {
+        states.mark_unchanged();
+    }
     let began = now();
     match fault {
         Fault::Killed => server.kill(),
@@ -112,6 +120,7 @@ async fn outage(fault: Fault, on_outage: OnOutage) -> Outage {
         }
         Fault::Silent => proxy.blackhole(true),
     }
+    away.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(if is_long() { 3_500 } else { 1_500 })).await;
     let ended = now();
     // What the limiter gave up within its short limit is nothing to the pool.
@@ -186,8 +195,11 @@ impl Outage {
 
     /// Whatever the policy: what Redis let through, and that it has counted just that; and how long all took.
     fn judge(&self, alone: Source) {
-        let redis = self.admitted(|call| call.source == Source::Redis);
-        self.within_bound("Redis", &redis, BURST, RATE as f64);
+        for key in KEYS {
+            let redis = self.admitted(|call| call.source == Source::Redis && call.key == key);
+            self.within_bound(&format!("Redis, {key}"), &redis, BURST, RATE as f64);
+        }
+        let redis = self.admitted(|call| call.source == Source::Redis && call.key == KEYS[0]);
         let counted = redis.len() as u64..=redis.len() as u64 + self.vague;
         assert!(counted.contains(&self.counted), "{:?}: {} of {counted:?}", self.fault, self.counted);
         for node in 0..NODES {
@@ -235,15 +247,24 @@ async fn shares_of_those_who_are_out_and_the_quota_of_those_who_are_not_are_all_
         let outage = outage(fault, OnOutage::Fallback).await;
         outage.judge(Source::Fallback);
         let (share, part) = (BURST / NODES as u64, RATE as f64 / NODES as f64);
-        let mut out = 0;
-        for node in 0..NODES {
-            let local = outage.admitted(|call| call.source == Source::Fallback && call.node == node);
-            outage.within_bound("a share", &local, share, part);
-            out += u64::from(!local.is_empty());
-            println!("{node} let through {}", local.len());
+        for key in KEYS {
+            let mut out = 0;
+            for node in 0..NODES {
+                let of =
+                    |call: &Call| call.source == Source::Fallback && call.key == key && call.node == node;
+                let local = outage.admitted(of);
+                outage.within_bound(&format!("a share of {key}"), &local, share, part);
+                out += u64::from(!local.is_empty());
+                println!("{node} let through {} of {key}", local.len());
+            }
+            let all = outage.admitted(|call| call.key == key);
+            outage.within_bound(
+                &format!("all of {key}"),
+                &all,
+                BURST + out * share,
+                RATE as f64 + out as f64 * part,
+            );
         }
-        let all = outage.admitted(|_| true);
-        outage.within_bound("all", &all, BURST + out * share, RATE as f64 + out as f64 * part);
     }
 }
 
