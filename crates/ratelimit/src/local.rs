@@ -22,6 +22,9 @@ pub(crate) struct Local {
     /// Each key of `debts` once, by a time not after that at which its debt is gone.
     order: BinaryHeap<Reverse<(u64, Arc<[u8]>)>>,
     shared: HashMap<Arc<str>, Debt>,
+    /// The latest time of a call. Callers read the clock before it is their turn, and one after another may be earlier:
+    /// if a debt were written down for then, what has drained since would drain again.
+    latest: u64,
 }
 
 /// When a call is, by the clock of this process, how many processes share its quotas, and what is known of them.
@@ -67,7 +70,14 @@ struct Change<'a> {
 
 impl Local {
     pub(crate) fn new(capacity: usize, change: OnQuotaChange) -> Self {
-        Self { capacity, change, debts: HashMap::new(), order: BinaryHeap::new(), shared: HashMap::new() }
+        Self {
+            capacity,
+            change,
+            debts: HashMap::new(),
+            order: BinaryHeap::new(),
+            shared: HashMap::new(),
+            latest: 0,
+        }
     }
 
     /// Keys in the table.
@@ -77,7 +87,9 @@ impl Local {
 
     /// One verdict for each item. And how many of them have no bucket of their own.
     pub(crate) fn call(&mut self, items: &[Item], mode: Mode, here: Here<'_>) -> (Vec<Verdict>, usize) {
-        let now = here.now;
+        self.latest = self.latest.max(here.now);
+        let now = self.latest;
+        let here = Here { now, ..here };
         let mut verdicts = Vec::with_capacity(items.len());
         let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut room = 0;

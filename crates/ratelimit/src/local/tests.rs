@@ -65,6 +65,16 @@ fn what_costs_more_than_the_share_passes_a_full_bucket_and_is_paid_for_in_time()
 }
 
 #[test]
+fn a_call_that_read_the_clock_before_another_and_comes_after_it_takes_no_time_back() {
+    let mut local = Node::new(10, 1);
+    let quota = Quota::per_second(1).burst(3);
+    assert!(charge(&mut local, item("a", quota, 2), 0).fits);
+    assert!(charge(&mut local, item("a", quota, 1), SECOND).fits, "one of two has come back");
+    assert!(charge(&mut local, item("a", quota, 1), 0).fits);
+    assert!(!charge(&mut local, item("a", quota, 1), SECOND).fits, "it has come back once");
+}
+
+#[test]
 fn of_several_all_are_charged_or_none() {
     let mut local = Node::new(10, 1);
     let (narrow, broad) = (Quota::per_hour(1), Quota::per_hour(100));
