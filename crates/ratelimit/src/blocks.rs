@@ -5,6 +5,7 @@
 
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lru::{DefaultHasher, LruCache};
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ const LONGEST_US: u64 = 1_000_000;
 pub(crate) struct Blocks {
     shards: Vec<Mutex<Shard>>,
     hasher: DefaultHasher,
+    in_use: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Blocks {
         let shard = |size| Mutex::new(Shard { blocks: LruCache::new(size), epoch: 0 });
         let size = NonZeroUsize::new(capacity / shards.max(1));
         let shards = size.map(|size| (0..shards).map(|_| shard(size)).collect()).unwrap_or_default();
-        Self { shards, hasher: DefaultHasher::default() }
+        Self { shards, hasher: DefaultHasher::default(), in_use: AtomicBool::new(false) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,24 +69,34 @@ impl Blocks {
     /// Why this item is refused, or what [`keep`](Self::keep) needs to know after Redis was asked. Times are
     /// microseconds of this process.
     pub(crate) fn find(&self, item: &Item, now: u64) -> Result<Asked, Verdict> {
-        let Some(shard) = self.shard(&item.key) else { return Ok(Asked { epoch: 0, at: now }) };
+        self.look(&item.key, &item.rate, item.cost, now)
+    }
+
+    /// Whether anything was ever refused.
+    pub(crate) fn in_use(&self) -> bool {
+        self.in_use.load(Ordering::Relaxed)
+    }
+
+    /// As [`find`](Self::find), of a call that is none yet.
+    pub(crate) fn look(&self, key: &[u8], rate: &Rate, cost: u64, now: u64) -> Result<Asked, Verdict> {
+        let Some(shard) = self.shard(key) else { return Ok(Asked { epoch: 0, at: now }) };
         let mut shard = shard.lock();
         let asked = Asked { epoch: shard.epoch, at: now };
         // Not as one that was used: it is put again within a second if it goes on.
-        let Some(block) = shard.blocks.peek(&item.key[..]) else { return Ok(asked) };
-        if block.rate != item.rate || block.until <= now {
-            shard.blocks.pop(&item.key[..]);
+        let Some(block) = shard.blocks.peek(key) else { return Ok(asked) };
+        if block.rate != *rate || block.until <= now {
+            shard.blocks.pop(key);
             return Ok(asked);
         }
-        if item.cost < block.cost {
+        if cost < block.cost {
             return Ok(asked);
         }
         // More than was refused is refused for longer; by how much is plain.
-        let more = u128::from(item.cost - block.cost) * u128::from(item.rate.token);
-        let longer = u64::try_from(more.div_ceil(item.rate.drain.into())).unwrap_or(u64::MAX);
+        let more = u128::from(cost - block.cost) * u128::from(rate.token);
+        let longer = u64::try_from(more.div_ceil(rate.drain.into())).unwrap_or(u64::MAX);
         Err(Verdict {
             fits: false,
-            limit: item.rate.burst,
+            limit: rate.burst,
             remaining: block.remaining,
             retry: (block.retry - now).saturating_add(longer),
             reset: block.reset.saturating_sub(now),
@@ -108,6 +120,7 @@ impl Blocks {
             retry: now.saturating_add(verdict.retry),
             reset: now.saturating_add(verdict.reset),
         };
+        self.in_use.store(true, Ordering::Relaxed);
         shard.blocks.put(Box::from(&item.key[..]), block);
     }
 

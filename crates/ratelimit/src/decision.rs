@@ -184,6 +184,25 @@ impl Decision {
         }
     }
 
+    /// Of a policy that refused the same a moment ago.
+    #[cfg_attr(not(feature = "tower"), expect(unused_variables, reason = "the rate is for headers"))]
+    pub(crate) fn refused_before((policy, rate): (Arc<str>, Rate), verdict: Verdict) -> Self {
+        Self {
+            allowed: false,
+            limit: verdict.limit,
+            remaining: verdict.remaining,
+            retry_after: Duration::from_micros(verdict.retry),
+            reset_after: Duration::from_micros(verdict.reset),
+            #[cfg(feature = "tower")]
+            told: Arc::from([Told { policy: policy.clone(), rate, verdict: Some(verdict) }]),
+            policy,
+            source: Source::BlockedLocally,
+            shadow: false,
+            violated: Violated::Described,
+            receipt: None,
+        }
+    }
+
     /// `None` if there is nothing to give back.
     pub(crate) fn receipt(&self) -> Option<Receipt> {
         self.receipt

@@ -52,11 +52,15 @@ pub(crate) fn text(subject: &(impl Display + ?Sized)) -> String {
 
 /// What could end a hash tag, or is not to be seen in a terminal, is written as `%XX`; nothing at all as `%`.
 fn escape_into(bytes: &[u8], out: &mut Key) {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}' | b'%' | b'~');
     if bytes.is_empty() {
         out.push(b'%');
     }
+    if bytes.iter().all(|byte| plain(*byte)) {
+        return out.extend_from_slice(bytes);
+    }
     for &byte in bytes {
-        if byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}' | b'%' | b'~') {
+        if plain(byte) {
             out.push(byte);
         } else {
             out.push(b'%');

@@ -114,6 +114,9 @@ impl RateLimiter {
             });
         }
         let engine = &self.inner.engine;
+        if let Some(decision) = self.refused_before(subject, cost) {
+            return Ok(AtOnce::Decided(engine.told(decision)));
+        }
         let items = self.items(subject, cost)?;
         Ok(match engine.blocked(&items) {
             Looked::Refused(decision) => AtOnce::Decided(engine.told(decision)),
@@ -121,6 +124,20 @@ impl RateLimiter {
                 AtOnce::Asks(Box::pin(async move { engine.charge_unblocked(&items, asked).await }))
             }
         })
+    }
+
+    /// A look at recent refusals before a call is made of it, for the one policy that most limiters have. A resolver is
+    /// asked once in a call, so not here.
+    fn refused_before(&self, subject: &str, cost: u64) -> Option<Decision> {
+        let Inner { engine, prefix, policies, resolver: None, .. } = &*self.inner else { return None };
+        let ([policy], true) = (&policies[..], engine.blocks.in_use()) else { return None };
+        let rate = policy.rate();
+        if cost > rate.burst {
+            return None;
+        }
+        let key = key::key(prefix, subject, &policy.name);
+        let verdict = engine.blocks.look(&key, &rate, cost, engine.now()).err()?;
+        Some(Decision::refused_before((policy.name.clone(), rate), verdict))
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
