@@ -137,7 +137,7 @@ async fn looks_are_answered_at_once(limiter: &ConcurrencyLimiter) {
 async fn while_redis_is_frozen_each_look_is_answered_in_its_time_and_who_held_a_permit_keeps_it() {
     let server = Server::start();
     let pool = pool(server.url());
-    let share = limiter(&pool, OnOutage::Fallback, Duration::from_secs(10));
+    let share = limiter(&pool, OnOutage::Fallback, Duration::from_secs(5));
     until_redis_decides(&share).await;
     let kept = within(SOON, share.acquire("kept")).await.unwrap();
     assert_eq!(kept.source(), Source::Redis);
