@@ -143,7 +143,8 @@ impl RateLimiter {
             let now = engine.now();
             let room = verdicts.iter().map(|verdict| verdict.remaining).min().unwrap_or(0);
             if verdicts.iter().all(|verdict| verdict.fits) {
-                if tokens < all {
+                // Less than all it had, if others were quicker twice: then there is more to be asked for.
+                if tokens < all && verdicts.iter().any(|verdict| verdict.remaining == 0) {
                     want.rest_a_while(&verdicts, asked, now, engine);
                 }
                 let until = since.saturating_add(want.leases.lifetime);
