@@ -1,0 +1,310 @@
+//! All jobs of a process, and the one task that reports them.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use cenote_pool_core::redis::{self, Cmd, Value};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{Job, now_ms};
+use crate::remote::{Report, publish};
+use crate::shared::Shared;
+
+/// How many reports go in one round trip, and about how many bytes.
+const BATCH: usize = 512;
+const BYTES: usize = 4 << 20;
+/// How soon a report that Redis did not take is tried again.
+pub(crate) const RETRY: Duration = Duration::from_millis(250);
+/// Of how many ended jobs it is remembered that they must outlive a flush, and how many are asserted anew with a heartbeat.
+const KEPT: usize = 10_000;
+const ASSERTED: usize = 32;
+
+#[derive(Default)]
+pub(crate) struct Workers {
+    jobs: Mutex<Jobs>,
+    queue: Mutex<BinaryHeap<Reverse<Due>>>,
+    pub(crate) wake: Arc<Notify>,
+    nonce: std::sync::OnceLock<String>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// By name, the latest attempt last. Those that have ended stay for the retention.
+    by_id: HashMap<Arc<str>, Vec<Arc<Job>>>,
+    /// How far the ended ones were asserted anew.
+    turn: usize,
+}
+
+struct Due {
+    at: Instant,
+    job: Arc<Job>,
+}
+
+impl Workers {
+    pub(crate) fn add(&self, job: &Arc<Job>) {
+        self.jobs.lock().by_id.entry(job.id.clone()).or_default().push(job.clone());
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn queue(&self, job: &Arc<Job>, at: Instant) {
+        let mut queue = self.queue.lock();
+        let first = queue.peek().is_none_or(|Reverse(due)| at < due.at);
+        queue.push(Reverse(Due { at, job: job.clone() }));
+        drop(queue);
+        if first {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The latest attempt of this process.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Job>> {
+        self.jobs.lock().by_id.get(id)?.last().cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Job>> {
+        self.jobs.lock().by_id.values().flatten().cloned().collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.lock().by_id.is_empty()
+    }
+
+    pub(crate) fn last_run(&self, id: &str) -> u64 {
+        self.find(id).map_or(0, |job| job.position().run)
+    }
+
+    /// Puts these jobs among those that there are.
+    pub(crate) fn index(&self, jobs: &[Arc<Job>], shared: &Shared) -> Vec<Cmd> {
+        if jobs.is_empty() {
+            return Vec::new();
+        }
+        let mut cmd = redis::cmd("ZADD");
+        cmd.arg(shared.names.index());
+        let now = now_ms();
+        for job in jobs {
+            cmd.arg(now).arg(&*job.id);
+        }
+        vec![cmd]
+    }
+
+    /// Somebody asks this job to stop: whether it is one of this process.
+    pub(crate) fn cancel(&self, id: &str) -> bool {
+        let Some(job) = self.find(id).filter(|job| !job.status().is_end()) else { return false };
+        if let Some(due) = job.cancel() {
+            self.queue(&job, due);
+        }
+        true
+    }
+
+    /// Redis is back, or was emptied: all is told anew.
+    pub(crate) fn assert_all(&self, only_unsettled: bool) {
+        for job in self.all() {
+            if (!only_unsettled || job.is_unsettled())
+                && let Some(due) = job.doubt()
+            {
+                self.queue(&job, due);
+            }
+        }
+    }
+
+    fn take_due(&self, now: Instant) -> Vec<(Arc<Job>, Report)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH && bytes < BYTES {
+            let mut queue = self.queue.lock();
+            if queue.peek().is_none_or(|Reverse(due)| due.at > now) {
+                break;
+            }
+            let Some(Reverse(due)) = queue.pop() else { break };
+            drop(queue);
+            if let Some(report) = due.job.prepare(false, now) {
+                bytes += report.lines.iter().map(|line| line.text.len() + 64).sum::<usize>() + 512;
+                batch.push((due.job, report));
+            }
+        }
+        batch
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.queue.lock().peek().map(|Reverse(due)| due.at)
+    }
+
+    /// Those that give a sign of life, and a few of the ended ones, in turn. What has been kept for long enough is
+    /// forgotten.
+    fn beating(&self, shared: &Shared) -> Vec<Arc<Job>> {
+        let retention = shared.settings.retention;
+        let mut jobs = self.jobs.lock();
+        let (mut live, mut ended) = (Vec::new(), Vec::new());
+        jobs.by_id.retain(|_, attempts| {
+            attempts.retain(|job| {
+                let over =
+                    job.fenced().is_some() || job.ended().is_some_and(|ended| ended.elapsed() > retention);
+                if !over {
+                    if job.ended().is_some() { ended.push(job.clone()) } else { live.push(job.clone()) }
+                }
+                !over
+            });
+            !attempts.is_empty()
+        });
+        if ended.len() > KEPT {
+            ended.sort_by_key(|job| job.ended());
+            for old in ended.drain(..ended.len() - KEPT).filter(|job| !job.is_unsettled()) {
+                jobs.by_id.remove(&old.id);
+            }
+        }
+        if !ended.is_empty() {
+            let turn = jobs.turn % ended.len();
+            jobs.turn = turn + ASSERTED;
+            live.extend(ended.iter().cycle().skip(turn).take(ASSERTED.min(ended.len())).cloned());
+        }
+        live
+    }
+
+    fn nonce(&self) -> &str {
+        self.nonce.get_or_init(|| format!("{:016x}", fastrand::u64(..)))
+    }
+}
+
+/// The task. It holds on to what it is of only while something is to be told.
+pub(crate) async fn drive(weak: Weak<Shared>) {
+    let Some(shared) = weak.upgrade() else { return };
+    let wake = shared.workers.wake.clone();
+    let mut states = shared.pool.state_changes();
+    let mut server = shared.pool.server_changes();
+    let mut next_beat = Instant::now() + shared.settings.heartbeat;
+    let mut sentinel = false;
+    // A task before this one may have ended in the middle of something.
+    shared.workers.all().iter().for_each(|job| job.abort());
+    shared.workers.assert_all(true);
+    drop(shared);
+    loop {
+        let Some(shared) = weak.upgrade() else { return };
+        let now = Instant::now();
+        if now >= next_beat {
+            next_beat = now + shared.settings.heartbeat;
+            beat(&shared, &mut sentinel).await;
+            continue;
+        }
+        let batch = shared.workers.take_due(now);
+        if !batch.is_empty() {
+            tell(&shared, batch, Vec::new()).await;
+            continue;
+        }
+        let until = shared.workers.next_due().map_or(next_beat, |due| due.min(next_beat));
+        // Kept alive by what it has yet to tell.
+        let kept = shared.workers.next_due().is_some().then(|| shared.clone());
+        drop(shared);
+        tokio::select! {
+            () = tokio::time::sleep_until(until.into()) => {}
+            () = wake.notified() => {}
+            changed = states.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let Some(shared) = weak.upgrade() else { return };
+                let state = states.borrow_and_update().clone();
+                if state == cenote_pool_core::State::Closed {
+                    return;
+                }
+                if state == cenote_pool_core::State::Ready {
+                    let changes = shared.pool.server_changes();
+                    shared.workers.assert_all(changes == std::mem::replace(&mut server, changes));
+                }
+            }
+        }
+        drop(kept);
+    }
+}
+
+/// Tells Redis, and then the watchers of this process.
+async fn tell(shared: &Arc<Shared>, batch: Vec<(Arc<Job>, Report)>, more: Vec<Cmd>) -> Option<Vec<Value>> {
+    let (jobs, reports): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    if shared.embedded {
+        for (job, report) in jobs.iter().zip(&reports) {
+            job.take(report);
+            shared.hub.deliver(job, false);
+            plan(shared, job);
+        }
+        return None;
+    }
+    let mut conn = shared.conn();
+    let told = publish(&mut conn, &shared.settings, &reports, &more).await;
+    let (replies, rest) = match told {
+        Ok((replies, rest)) => (replies, rest),
+        Err(error) => {
+            let failed = (0..reports.len()).map(|_| Err(error.clone())).collect();
+            (failed, Vec::new())
+        }
+    };
+    for ((job, report), reply) in jobs.iter().zip(&reports).zip(&replies) {
+        if let Err(error) = reply
+            && cenote_pool_core::Error::from_redis(error).is_none()
+        {
+            tracing::warn!(target: "cenote", job = %job.id, %error, "Redis refuses the progress of a job");
+        }
+        if job.settle(report, reply) {
+            shared.hub.deliver(job, false);
+        } else if reply.is_err() {
+            shared.hub.deliver(job, true);
+        }
+        plan(shared, job);
+    }
+    rest.into_iter().collect::<Result<_, _>>().ok()
+}
+
+fn plan(shared: &Shared, job: &Arc<Job>) {
+    if let Some(due) = job.plan_next(RETRY) {
+        shared.workers.queue(job, due);
+    }
+}
+
+/// A sign of life of every job, in batches; and a look at whether Redis was emptied meanwhile.
+async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
+    if shared.embedded {
+        shared.workers.beating(shared);
+        return;
+    }
+    let beating = shared.workers.beating(shared);
+    let now = Instant::now();
+    for jobs in beating.chunks(BATCH) {
+        let batch: Vec<_> =
+            jobs.iter().filter_map(|job| Some((job.clone(), job.prepare(true, now)?))).collect();
+        if batch.is_empty() {
+            continue;
+        }
+        let mut more = shared.workers.index(jobs, shared);
+        let mut set = redis::cmd("SET");
+        set.arg(shared.names.sentinel(shared.workers.nonce())).arg(1).arg("GET");
+        set.arg("PX").arg(u64::try_from(shared.settings.retention.as_millis()).unwrap_or(u64::MAX));
+        more.push(set);
+        let rest = tell(shared, batch, more).await;
+        if let Some(had) = rest.as_deref().and_then(<[Value]>::last)
+            && std::mem::replace(sentinel, true)
+            && *had == Value::Nil
+        {
+            shared.workers.assert_all(false);
+        }
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.at.cmp(&other.at)
+    }
+}

@@ -1,0 +1,105 @@
+//! What all of one pool and namespace share, and the two tasks that it has while it is used.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use cenote_pool_core::{Conn, Pool, State};
+use tokio::runtime::Handle;
+
+use crate::builder::Settings;
+use crate::hub::{self, Hub};
+use crate::job::{self, Workers};
+use crate::remote::Names;
+
+pub(crate) struct Shared {
+    pub(crate) pool: Pool,
+    pub(crate) settings: Settings,
+    pub(crate) names: Names,
+    /// There is no Redis, by choice: this process is all there is.
+    pub(crate) embedded: bool,
+    pub(crate) workers: Workers,
+    pub(crate) hub: Hub,
+    weak: Weak<Self>,
+    driving: Arc<AtomicBool>,
+    reading: Arc<AtomicBool>,
+}
+
+/// What the pool keeps for each namespace and settings: filled once, by whoever comes first.
+pub(crate) struct Place(parking_lot::Mutex<Weak<Shared>>);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(parking_lot::Mutex::new(Weak::new()))
+    }
+
+    pub(crate) fn get(&self, pool: &Pool, settings: Settings) -> Arc<Shared> {
+        let mut place = self.0.lock();
+        if let Some(shared) = place.upgrade() {
+            return shared;
+        }
+        let shared = Arc::new_cyclic(|weak| Shared {
+            pool: pool.clone(),
+            names: Names::new(&settings.namespace),
+            embedded: pool.state() == State::Embedded,
+            workers: Workers::default(),
+            hub: Hub::default(),
+            weak: weak.clone(),
+            driving: Arc::default(),
+            reading: Arc::default(),
+            settings,
+        });
+        *place = Arc::downgrade(&shared);
+        shared
+    }
+}
+
+impl Shared {
+    pub(crate) fn conn(&self) -> Conn {
+        self.pool.conn().with_timeout(self.settings.timeout)
+    }
+
+    /// The task that reports runs, in this runtime if in no other. So does the one that listens, as a worker can be
+    /// asked to stop.
+    pub(crate) fn ensure_driver(&self) {
+        spawn_once(&self.driving, || job::drive(self.weak.clone()));
+        self.ensure_reader();
+    }
+
+    pub(crate) fn ensure_reader(&self) {
+        if !self.embedded {
+            spawn_once(&self.reading, || hub::read(self.weak.clone()));
+        }
+    }
+}
+
+fn spawn_once<F: Future<Output = ()> + Send + 'static>(running: &Arc<AtomicBool>, task: impl FnOnce() -> F) {
+    if running.load(Ordering::Acquire) {
+        return;
+    }
+    let Ok(handle) = Handle::try_current() else { return };
+    if running.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    // Let go of when the task ends, however it does: with its runtime, too.
+    let guard = Running(running.clone());
+    let task = task();
+    handle.spawn(async move {
+        let _guard = guard;
+        task.await;
+    });
+}
+
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.workers.wake.notify_one();
+        self.hub.wake.notify_one();
+    }
+}
