@@ -52,6 +52,8 @@ pub use dedicated::DedicatedIo;
 pub use degrade::{Answer, Answers, DegradableConn, Epoch, JournalStatus, Source};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
+#[doc(hidden)]
+pub use pool::Flush;
 pub use pool::{CloseReport, Health, Pool, PoolBuilder, State, Status};
 #[doc(hidden)]
 pub use push::Currency;

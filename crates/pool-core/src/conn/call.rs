@@ -124,7 +124,7 @@ async fn try_again(
                 }
                 retries -= 1;
                 // The breaker's word is final: it knows of the outage what this call would find out again.
-                if let Err(refusal) = current_runtime().and_then(|handle| conn.shared.admit(&handle)) {
+                if let Err(refusal) = current_runtime().and_then(|handle| conn.admit(&handle)) {
                     return failed(if error.kind() == Kind::Away { error } else { refusal });
                 }
             }

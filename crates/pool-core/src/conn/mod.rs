@@ -45,6 +45,7 @@ pub struct Conn {
     lane: Option<Arc<Lane>>,
     index: usize,
     timeout: Duration,
+    last_words: bool,
     spare: Spare,
 }
 
@@ -52,7 +53,7 @@ impl Conn {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let index = shared.next_conn.fetch_add(1, Ordering::Relaxed);
         let timeout = shared.context.config.socket_timeout;
-        Self { shared, lane: None, index, timeout, spare: Spare::default() }
+        Self { shared, lane: None, index, timeout, last_words: false, spare: Spare::default() }
     }
 
     /// The same connection with another limit for each call, of at most a year.
@@ -63,6 +64,18 @@ impl Conn {
     pub fn with_timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit.min(timer::LONGEST);
         self
+    }
+
+    /// A connection that a closing pool admits while it is flushed; for the crate `cenote-pubsub-progress`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn last_words(mut self) -> Self {
+        self.last_words = true;
+        self
+    }
+
+    fn admit(&self, handle: &tokio::runtime::Handle) -> Result<(), Error> {
+        if self.last_words { self.shared.admit_last_words(handle) } else { self.shared.admit(handle) }
     }
 
     /// As [`with_timeout`](Self::with_timeout), from the next call on.
@@ -87,7 +100,7 @@ impl Conn {
         // Asked anew each time: neither a thread nor a task keeps to one runtime (`block_on` in a blocking task, a
         // `LocalSet` that another runtime goes on with).
         let handle = current_runtime()?;
-        self.shared.admit(&handle)?;
+        self.admit(&handle)?;
         // A lane of another runtime may be parked with it, timer and all.
         if self.lane.as_ref().is_none_or(|lane| lane.runtime() != handle.id()) {
             self.lane = None;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::budget::Tenant;
 use crate::error::{Error, Kind};
 use crate::pool::Shared;
-use crate::pool::State;
+use crate::pool::{Flush, State};
 use crate::timer;
 use crate::transport::Farewell;
 
@@ -55,18 +55,20 @@ impl Closing {
 /// all is cut at once.
 pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
     let mut done = shared.closing.report.subscribe();
-    if shared.context.breaker.shut() {
-        shared.context.state.send_replace(State::Closed);
-        if !shared.embedded {
-            tracing::info!(target: "cenote", address = %shared.context.target, "closing the Redis pool");
-        }
-    }
     shared.closing.began.get_or_init(Instant::now);
-    shared.hubs.end_all(&Error::closed());
+    let handle = Handle::try_current().ok();
+    // Without a runtime there is nothing to flush with.
+    let flushes = handle.as_ref().map(|_| shared.flushes.begin()).unwrap_or_default();
+    if !shared.flushes.is_under_way() {
+        shut(&shared);
+    }
     if done.borrow().is_none() {
-        match Handle::try_current() {
-            Ok(handle) => drop(handle.spawn(drain(Drainer::new(shared.clone())))),
-            Err(_) => cut(&shared),
+        match handle {
+            Some(handle) => drop(handle.spawn(end(Drainer::new(shared.clone()), flushes))),
+            None => {
+                shut(&shared);
+                cut(&shared);
+            }
         }
     }
     loop {
@@ -79,7 +81,48 @@ pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
     }
 }
 
-async fn drain(drainer: Drainer) {
+fn shut(shared: &Shared) {
+    if shared.context.breaker.shut() {
+        shared.context.state.send_replace(State::Closed);
+        if !shared.embedded {
+            tracing::info!(target: "cenote", address = %shared.context.target, "closing the Redis pool");
+        }
+    }
+    shared.hubs.end_all(&Error::closed());
+}
+
+/// What others have yet to tell is told first, within the same limit.
+async fn end(drainer: Drainer, flushes: Vec<Arc<dyn Flush>>) {
+    let shared = &drainer.shared;
+    let limit = shared.context.config.close_timeout;
+    if !flushes.is_empty() {
+        let _flushed = Flushed(shared.clone());
+        timer::within(limit.saturating_sub(waited(shared)), async {
+            for flush in flushes {
+                flush.flush().await;
+            }
+        })
+        .await;
+    }
+    while shared.flushes.is_under_way() && waited(shared) < limit {
+        timer::sleep(LOOK.min(limit)).await;
+    }
+    shut(shared);
+    drain(&drainer).await;
+}
+
+/// Speaks when its runtime ends in the middle, too.
+struct Flushed(Arc<Shared>);
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        // Shut before it is over: in between nobody slips in.
+        shut(&self.0);
+        self.0.flushes.end();
+    }
+}
+
+async fn drain(drainer: &Drainer) {
     let shared = &drainer.shared;
     for lane in shared.sets.all() {
         // A parked runtime would never notice that its idle lane is to drain.

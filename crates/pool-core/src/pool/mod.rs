@@ -5,6 +5,7 @@ mod chronicle;
 mod close;
 mod companions;
 mod context;
+mod flush;
 mod shared;
 mod state;
 mod status;
@@ -32,6 +33,8 @@ pub use close::CloseReport;
 use close::Closing;
 use companions::Companions;
 pub(crate) use context::{Context, Proof};
+pub use flush::Flush;
+use flush::Flushes;
 pub(crate) use shared::{Shared, current_runtime};
 pub use state::State;
 pub use status::{Health, Status};
@@ -88,6 +91,7 @@ impl Pool {
                 next_conn: AtomicUsize::new(0),
                 closing: Closing::new(),
                 companions: Companions::default(),
+                flushes: Flushes::new(),
             }),
         }
     }
@@ -269,6 +273,14 @@ impl Pool {
     #[doc(hidden)]
     pub fn companion<T: Any + Send + Sync>(&self, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
         self.shared.companions.get(name, make)
+    }
+
+    /// Has this flushed when the pool is closed, before its connections end; for the crate `cenote-pubsub-progress`.
+    ///
+    /// The pool does not keep it alive. What a runtime that has ended would have flushed is not.
+    #[doc(hidden)]
+    pub fn flush_before_close(&self, flush: std::sync::Weak<dyn Flush>) {
+        self.shared.flushes.add(flush);
     }
 
     /// Ends the pool for all its clones: new calls fail at once, what is in flight has `close_timeout` to

@@ -18,6 +18,7 @@ use crate::push::{Hubs, Local};
 use crate::transport::Farewell;
 
 use super::companions::Companions;
+use super::flush::Flushes;
 
 pub(crate) struct Shared {
     pub(crate) context: Arc<Context>,
@@ -33,12 +34,21 @@ pub(crate) struct Shared {
     pub(crate) next_conn: AtomicUsize,
     pub(crate) closing: super::close::Closing,
     pub(crate) companions: Companions,
+    pub(crate) flushes: Flushes,
 }
 
 impl Shared {
     /// May a call go on? If Redis is away the answer is no, at once; and if nobody is looking for it, because
     /// the task that should runs nowhere, this call's runtime takes that over.
     pub(crate) fn admit(self: &Arc<Self>, handle: &Handle) -> Result<(), Error> {
+        if self.flushes.is_under_way() {
+            return Err(Error::closed());
+        }
+        self.admit_last_words(handle)
+    }
+
+    /// As [`admit`](Self::admit), and still while a pool that is closed tells what it has to tell.
+    pub(crate) fn admit_last_words(self: &Arc<Self>, handle: &Handle) -> Result<(), Error> {
         if self.journal.is_local() {
             ensure_replay(self, handle);
         }
