@@ -1,9 +1,10 @@
 //! What all of one pool and namespace share, and the two tasks that it has while it is used.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use cenote_pool_core::{Conn, Pool, State};
+use cenote_pool_core::{Conn, Flush, Pool, State};
 use tokio::runtime::Handle;
 
 use crate::builder::Settings;
@@ -22,6 +23,10 @@ pub(crate) struct Shared {
     weak: Weak<Self>,
     driving: Arc<AtomicBool>,
     reading: Arc<AtomicBool>,
+    /// The pool is closed: there is nothing to run any more.
+    over: AtomicBool,
+    /// So that the pool finds it for as long as this is used.
+    _place: Arc<Place>,
 }
 
 /// What the pool keeps for each namespace and settings: filled once, by whoever comes first.
@@ -32,7 +37,7 @@ impl Place {
         Self(parking_lot::Mutex::new(Weak::new()))
     }
 
-    pub(crate) fn get(&self, pool: &Pool, settings: Settings) -> Arc<Shared> {
+    pub(crate) fn get(self: &Arc<Self>, pool: &Pool, settings: Settings) -> Arc<Shared> {
         let mut place = self.0.lock();
         if let Some(shared) = place.upgrade() {
             return shared;
@@ -46,9 +51,15 @@ impl Place {
             weak: weak.clone(),
             driving: Arc::default(),
             reading: Arc::default(),
+            over: AtomicBool::new(false),
+            _place: self.clone(),
             settings,
         });
         *place = Arc::downgrade(&shared);
+        if !shared.embedded {
+            let flush: Weak<dyn Flush> = place.clone();
+            pool.flush_before_close(flush);
+        }
         shared
     }
 }
@@ -61,14 +72,32 @@ impl Shared {
     /// The task that reports runs, in this runtime if in no other. So does the one that listens, as a worker can be
     /// asked to stop.
     pub(crate) fn ensure_driver(&self) {
-        spawn_once(&self.driving, || job::drive(self.weak.clone()));
+        if !self.is_over() {
+            spawn_once(&self.driving, || job::drive(self.weak.clone()));
+        }
         self.ensure_reader();
     }
 
     pub(crate) fn ensure_reader(&self) {
-        if !self.embedded {
+        if !self.embedded && !self.is_over() {
             spawn_once(&self.reading, || hub::read(self.weak.clone()));
         }
+    }
+}
+
+impl Shared {
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+}
+
+impl Flush for Shared {
+    fn flush(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move { job::flush(&self).await })
     }
 }
 

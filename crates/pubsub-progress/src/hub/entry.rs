@@ -94,10 +94,14 @@ impl Entry {
         entry
     }
 
-    pub(super) fn enter(&self) {
+    pub(super) fn enter(&self, embedded: bool) {
         let mut known = self.known.lock();
         known.watchers += 1;
         known.deserted = None;
+        if known.has_ended() && !embedded {
+            // Another attempt may have begun, of which nobody here has heard yet.
+            (known.ready, known.stale) = (false, true);
+        }
     }
 
     pub(super) fn leave(&self) {
@@ -239,11 +243,14 @@ impl Entry {
     }
 
     /// Redis cannot be read now: it is tried again.
-    pub(super) fn load_failed(&self, away: bool) {
-        self.change(|known| {
-            (known.stale, known.loading) = (true, false);
-            away && known.give_up()
-        });
+    pub(super) fn load_failed(&self) {
+        let mut known = self.known.lock();
+        (known.stale, known.loading) = (true, false);
+    }
+
+    /// Redis is away, and the job is one of this process: all that there is to know is known.
+    pub(super) fn is_own(&self) {
+        self.change(|known| !std::mem::replace(&mut known.ready, true));
     }
 
     /// Redis is away.
@@ -368,6 +375,6 @@ impl Known {
 }
 
 /// Whether there is something at the first position that there was not at the second.
-fn is_after(one: Position, other: Position) -> bool {
+pub(super) fn is_after(one: Position, other: Position) -> bool {
     one.run > other.run || (one.run == other.run && (one.v > other.v || one.l > other.l))
 }

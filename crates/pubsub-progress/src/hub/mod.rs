@@ -40,7 +40,7 @@ impl Hub {
     pub(crate) fn enter(&self, id: &Arc<str>, shared: &Shared) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let entry = entries.entry(id.clone()).or_insert_with(|| Arc::new(Entry::new(id.clone(), shared)));
-        entry.enter();
+        entry.enter(shared.embedded);
         let entry = entry.clone();
         drop(entries);
         if entry.is_stale() {
@@ -49,7 +49,8 @@ impl Hub {
         entry
     }
 
-    fn attend(&self) {
+    /// Something is to be subscribed to, or read.
+    pub(crate) fn attend(&self) {
         self.attention.store(true, Ordering::Release);
         self.wake.notify_one();
     }
@@ -68,7 +69,7 @@ impl Hub {
     }
 
     /// Forgets those that nobody has watched for `linger`, and returns them.
-    fn prune(&self, linger: Duration) -> Vec<Arc<Entry>> {
+    pub(crate) fn prune(&self, linger: Duration) -> Vec<Arc<Entry>> {
         let mut gone = Vec::new();
         self.entries.lock().retain(|_, entry| {
             let keep = !entry.is_deserted(linger);

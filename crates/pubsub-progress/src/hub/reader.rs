@@ -11,7 +11,7 @@ use cenote_pool_core::{Error, Event, State, Subscriber};
 use futures_core::Stream;
 use tokio::runtime::Handle;
 
-use super::entry::{Entry, Message};
+use super::entry::{Entry, Message, is_after};
 use crate::position::Position;
 use crate::remote::{self, load, sweep};
 use crate::shared::Shared;
@@ -76,12 +76,12 @@ pub(crate) async fn read(weak: Weak<Shared>) {
             () = wake.notified() => {}
             () = tokio::time::sleep_until(until.into()) => {}
             changed = states.changed() => {
-                let away = matches!(*states.borrow_and_update(), State::Degraded { .. });
+                let is_away = matches!(*states.borrow_and_update(), State::Degraded { .. });
                 if changed.is_err() {
                     return;
                 }
-                if away && let Some(shared) = reader.weak.upgrade() {
-                    shared.hub.all().iter().for_each(|entry| entry.away());
+                if is_away && let Some(shared) = reader.weak.upgrade() {
+                    away(&shared, &shared.hub.all());
                 }
             }
         }
@@ -93,7 +93,10 @@ impl Reader {
     async fn subscribe(&mut self, shared: &Arc<Shared>) -> bool {
         if !self.listens && !shared.workers.is_empty() {
             match self.subscriber.subscribe(shared.names.control()).await {
-                Ok(()) => self.listens = true,
+                Ok(()) => {
+                    self.listens = true;
+                    shared.workers.ask_all();
+                }
                 Err(error) if self.is_over(shared, &error) => return true,
                 Err(_) => {}
             }
@@ -109,7 +112,7 @@ impl Reader {
                     }
                 }
                 Err(error) if self.is_over(shared, &error) => return true,
-                Err(_) => batch.iter().for_each(|entry| entry.away()),
+                Err(_) => away(shared, batch),
             }
         }
         false
@@ -186,7 +189,7 @@ impl Reader {
             Event::Message(message) => {
                 if let Some(entry) = self.by_channel.get(message.channel_bytes()) {
                     let seen = entry.position();
-                    let is_news = |at: Position| at.run >= seen.run && at != seen;
+                    let is_news = |at: Position| is_after(at, seen);
                     if let Some((position, snapshot, lines)) =
                         remote::message(&entry.job, message.payload(), is_news)
                         && entry.take(Message { position, snapshot, lines })
@@ -199,6 +202,7 @@ impl Reader {
             }
             Event::Gap | Event::Lagged(_) => {
                 shared.hub.came_back();
+                shared.workers.ask_all();
                 self.by_channel.values().for_each(|entry| entry.doubt());
                 shared.hub.attend();
             }
@@ -210,6 +214,17 @@ impl Reader {
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Redis is away: nobody knows how these jobs are, unless they are of this process.
+fn away(shared: &Shared, entries: &[Arc<Entry>]) {
+    for entry in entries {
+        let own = shared.workers.find(&entry.job).filter(|job| job.fenced().is_none());
+        match own {
+            Some(_) => entry.is_own(),
+            None => entry.away(),
         }
     }
 }
@@ -226,7 +241,8 @@ async fn load_all(shared: Arc<Shared>, batch: Vec<(Arc<Entry>, Position)>) {
                     Ok(record) => entry.loaded(record, back),
                     Err(error) => {
                         tracing::warn!(target: "cenote", job = %entry.job, %error, "the progress of a job cannot be read");
-                        entry.load_failed(true);
+                        entry.load_failed();
+                        entry.away();
                     }
                 }
             }
@@ -234,7 +250,10 @@ async fn load_all(shared: Arc<Shared>, batch: Vec<(Arc<Entry>, Position)>) {
                 shared.hub.attend();
             }
         }
-        Err(_) => batch.iter().for_each(|(entry, _)| entry.load_failed(true)),
+        Err(_) => {
+            batch.iter().for_each(|(entry, _)| entry.load_failed());
+            away(&shared, &batch.into_iter().map(|(entry, _)| entry).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -250,7 +269,7 @@ async fn sweep_all(shared: Arc<Shared>, _sweeping: Sweeping) {
     }
     let jobs: Vec<_> = entries.iter().map(|entry| entry.job.clone()).collect();
     let Ok(found) = sweep(&mut shared.conn(), &shared.names, &jobs).await else {
-        entries.iter().for_each(|entry| entry.away());
+        away(&shared, &entries);
         return;
     };
     let back = shared.hub.back_for();

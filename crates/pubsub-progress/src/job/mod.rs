@@ -30,7 +30,7 @@ pub use child::Child;
 pub use handle::{Delivery, JobHandle};
 pub(crate) use ring::Ring;
 pub use start::Start;
-pub(crate) use workers::{Workers, drive};
+pub(crate) use workers::{Workers, drive, flush};
 
 /// A job of this process.
 pub(crate) struct Job {
@@ -272,6 +272,10 @@ impl Job {
     pub(crate) fn is_unsettled(&self) -> bool {
         let state = self.state.lock();
         state.fenced.is_none() && (state.in_flight || state.is_dirty())
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.lock().failed
     }
 
     pub(crate) fn settled(&self) -> watch::Receiver<Settled> {

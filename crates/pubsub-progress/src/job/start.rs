@@ -69,6 +69,7 @@ impl Start {
                     job.claimed(reply.position.run, reply.attempt, true);
                     shared.workers.add(&job);
                     shared.hub.deliver(&job, false);
+                    shared.hub.attend();
                     return Ok(JobHandle::new(shared, job));
                 }
                 Ok(None) => {}
@@ -85,6 +86,7 @@ impl Start {
         job.claimed(run, if attempt == 0 { 1 } else { attempt }, shared.embedded);
         shared.workers.add(&job);
         shared.hub.deliver(&job, !shared.embedded);
+        shared.hub.attend();
         if let Some(due) = job.plan_next(super::workers::RETRY) {
             shared.workers.queue(&job, due);
         }

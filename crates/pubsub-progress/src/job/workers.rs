@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::redis::{self, Cmd, Value};
+use cenote_pool_core::{Conn, State};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -18,6 +19,8 @@ const BATCH: usize = 512;
 const BYTES: usize = 4 << 20;
 /// How soon a report that Redis did not take is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(250);
+/// How often in vain a pool that is being closed tells what it has to tell.
+const FAILURES: u32 = 10;
 /// Of how many ended jobs it is remembered that they must outlive a flush, and how many are asserted anew with a heartbeat.
 const KEPT: usize = 10_000;
 const ASSERTED: usize = 32;
@@ -110,6 +113,15 @@ impl Workers {
         }
     }
 
+    /// Somebody may have asked one of them to stop, and was not heard: the reply to a report tells.
+    pub(crate) fn ask_all(&self) {
+        for job in self.all().iter().filter(|job| !job.status().is_end()) {
+            if let Some(due) = job.doubt() {
+                self.queue(job, due);
+            }
+        }
+    }
+
     fn take_due(&self, now: Instant) -> Vec<(Arc<Job>, Report)> {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH && bytes < BYTES {
@@ -172,6 +184,10 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
     let Some(shared) = weak.upgrade() else { return };
     let wake = shared.workers.wake.clone();
     let mut states = shared.pool.state_changes();
+    if *states.borrow_and_update() == State::Closed {
+        shared.end();
+        return;
+    }
     let mut server = shared.pool.server_changes();
     let mut next_beat = Instant::now() + shared.settings.heartbeat;
     let mut sentinel = false;
@@ -189,7 +205,7 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
         }
         let batch = shared.workers.take_due(now);
         if !batch.is_empty() {
-            tell(&shared, batch, Vec::new()).await;
+            tell(&shared, shared.conn(), batch, Vec::new()).await;
             continue;
         }
         let until = shared.workers.next_due().map_or(next_beat, |due| due.min(next_beat));
@@ -205,10 +221,11 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
                 }
                 let Some(shared) = weak.upgrade() else { return };
                 let state = states.borrow_and_update().clone();
-                if state == cenote_pool_core::State::Closed {
+                if state == State::Closed {
+                    shared.end();
                     return;
                 }
-                if state == cenote_pool_core::State::Ready {
+                if state == State::Ready {
                     let changes = shared.pool.server_changes();
                     shared.workers.assert_all(changes == std::mem::replace(&mut server, changes));
                 }
@@ -219,7 +236,12 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
 }
 
 /// Tells Redis, and then the watchers of this process.
-async fn tell(shared: &Arc<Shared>, batch: Vec<(Arc<Job>, Report)>, more: Vec<Cmd>) -> Option<Vec<Value>> {
+async fn tell(
+    shared: &Arc<Shared>,
+    mut conn: Conn,
+    batch: Vec<(Arc<Job>, Report)>,
+    more: Vec<Cmd>,
+) -> Option<Vec<Value>> {
     let (jobs, reports): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     if shared.embedded {
         for (job, report) in jobs.iter().zip(&reports) {
@@ -229,7 +251,6 @@ async fn tell(shared: &Arc<Shared>, batch: Vec<(Arc<Job>, Report)>, more: Vec<Cm
         }
         return None;
     }
-    let mut conn = shared.conn();
     let told = publish(&mut conn, &shared.settings, &reports, &more).await;
     let (replies, rest) = match told {
         Ok((replies, rest)) => (replies, rest),
@@ -264,6 +285,7 @@ fn plan(shared: &Shared, job: &Arc<Job>) {
 async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
     if shared.embedded {
         shared.workers.beating(shared);
+        shared.hub.prune(shared.settings.linger);
         return;
     }
     let beating = shared.workers.beating(shared);
@@ -279,12 +301,37 @@ async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
         set.arg(shared.names.sentinel(shared.workers.nonce())).arg(1).arg("GET");
         set.arg("PX").arg(u64::try_from(shared.settings.retention.as_millis()).unwrap_or(u64::MAX));
         more.push(set);
-        let rest = tell(shared, batch, more).await;
+        let rest = tell(shared, shared.conn(), batch, more).await;
         if let Some(had) = rest.as_deref().and_then(<[Value]>::last)
             && std::mem::replace(sentinel, true)
             && *had == Value::Nil
         {
             shared.workers.assert_all(false);
+        }
+    }
+}
+
+/// The last words of a pool that is being closed: all that Redis has not got, unless it is away.
+pub(crate) async fn flush(shared: &Arc<Shared>) {
+    let mut failures = 0;
+    while failures < FAILURES {
+        let open: Vec<_> = shared.workers.all().into_iter().filter(|job| job.is_unsettled()).collect();
+        if open.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let prepared = |job: &Arc<Job>| Some((job.clone(), job.prepare(true, now)?));
+        let batch: Vec<_> = open.iter().filter_map(prepared).take(BATCH).collect();
+        if batch.is_empty() {
+            // The task that reports has them in hand.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            continue;
+        }
+        let jobs: Vec<_> = batch.iter().map(|(job, _)| job.clone()).collect();
+        tell(shared, shared.conn().last_words(), batch, Vec::new()).await;
+        if jobs.iter().any(|job| job.has_failed()) {
+            failures += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

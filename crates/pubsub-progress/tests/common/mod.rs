@@ -1,6 +1,8 @@
 //! What the tests of progress share.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+pub(crate) mod process;
+
 use std::time::Duration;
 
 use cenote_pool_core::Pool;
@@ -29,7 +31,7 @@ pub(crate) async fn next(watch: &mut Watch) -> Event {
 
 /// All events to the end, each held to what is promised.
 pub(crate) async fn to_the_end(watch: &mut Watch) -> Vec<Event> {
-    let mut check = Check::default();
+    let mut check = Check::from(watch.position());
     let mut events = Vec::new();
     while let Some(event) = within(MINUTE, watch.next()).await {
         check.event(&event);
@@ -50,6 +52,10 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    pub(crate) fn from(at: Position) -> Self {
+        Self { at, state: Position { l: 0, ..at }, ..Self::default() }
+    }
+
     pub(crate) fn event(&mut self, event: &Event) {
         assert!(!self.ended, "nothing follows the end: {event:?}");
         let at = event.position();
