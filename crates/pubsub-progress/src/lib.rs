@@ -24,6 +24,29 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! # What it promises
+//!
+//! - **The end is seen.** A watch of a job whose worker lives ends with the end of the job, whenever it began, and whatever
+//!   became of Redis, its data, the connection or single messages in between.
+//! - **Nothing is skipped in silence.** Lines of the log are dense, or a [`Gap`](Event::Gap) says which are no longer to be
+//!   had. States only go forward, may be skipped, and the last one is that of the end. Nothing comes twice, also for who goes on
+//!   from a [`Position`] in another process.
+//! - **The worker counts.** Positions survive a flush, a failover and an outage. One attempt fences off those before it; a report that
+//!   is told twice is told once.
+//! - **One round trip** for a report: compared, kept and published by one script, for many jobs at once. Setters are synchronous.
+//! - **One connection** listens for all watchers of a process, and one subscription for all of a job. Who does not read holds up
+//!   nobody, and all that is kept is bounded.
+//! - **Alive or not** is told apart from progress: [`Liveness`]. While Redis is away it is unknown, workers go on, and so do the
+//!   watchers in their process.
+//! - **Last words.** What waits is told by [`Pool::close`](cenote_pool_core::Pool::close) before the connections end.
+//!
+//! # What it does not
+//!
+//! - A process that dies before Redis has its last report takes that with it. The end of a job outlives a flush of Redis while
+//!   its worker's process holds a [`Progress`] or a handle of it, for the retention.
+//! - A worker that begins in an outage counts by its own clock: if that is far behind, a worker that began before it wins.
+//! - The two tasks live in the runtime that first used them, until it ends. One that is parked for long holds them up.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -54,7 +54,7 @@ async fn a_watcher_in_another_process_sees_state_log_and_end() {
     let listed = within(SOON, there.list(10)).await.unwrap();
     assert_eq!(listed.iter().map(|job| &*job.job).collect::<Vec<_>>(), ["import 42/{a}"]);
     let read = within(SOON, there.snapshot("import 42/{a}")).await.unwrap().unwrap();
-    assert_eq!(read.to_json(), listed[0].to_json());
+    assert_eq!((read.position, &read.result), (listed[0].position, &listed[0].result));
     assert_eq!(read.position, job.position());
     assert_eq!(within(SOON, there.cancel("import 42/{a}")).await.unwrap(), Cancel::AlreadyFinished);
     assert_eq!(within(SOON, there.cancel("nobody's")).await.unwrap(), Cancel::NotFound);

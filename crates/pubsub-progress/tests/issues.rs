@@ -213,7 +213,7 @@ async fn issue_7_a_hole_in_what_is_delivered_is_filled_from_redis_and_not_passed
     assert!(matches!(next(&mut watch).await, Event::Snapshot { .. }));
     let line = |seq: u64| format!(r#"{{"seq":{seq},"level":"info","text":"{seq}","at_ms":0}}"#);
     let run = job.position().run;
-    for seq in 1..=3 {
+    for seq in 1..=4 {
         let (key, id) = ("progress:1:jobs:{job}:log", format!("{run}-{seq}"));
         let _: String = ask(&server, &["XADD", key, &id, "d", &line(seq)]).await;
     }

@@ -53,8 +53,9 @@ impl Held {
         let (result, due) = self.job.change(change);
         if let Some(due) = due {
             self.shared.workers.queue(&self.job, due);
-            self.shared.ensure_driver();
         }
+        // What it had in hand when its runtime ended is due, too.
+        self.shared.ensure_driver();
         result
     }
 }

@@ -164,8 +164,10 @@ fn whole(job: &Arc<str>, reply: Value, log: Option<Value>, now: u64) -> RedisRes
 
 /// The lines of this attempt, in order. What cannot be read is a gap.
 fn lines(reply: Value, run: u64) -> RedisResult<Vec<Arc<LogLine>>> {
-    let entries: Vec<(String, Vec<(String, Vec<u8>)>)> = from_redis_value(reply)?;
-    let of_this = |(id, fields): &(String, Vec<(String, Vec<u8>)>)| {
+    /// Its number, and its fields.
+    type Entry = (String, Vec<(String, Vec<u8>)>);
+    let entries: Vec<Entry> = from_redis_value(reply)?;
+    let of_this = |(id, fields): &Entry| {
         let (of, _) = id.split_once('-')?;
         if of.parse() != Ok(run) {
             return None;
