@@ -28,6 +28,7 @@
 //! | (always) | [`Pool`], [`Conn`], [`Dedicated`], [`DegradableConn`], [`Subscriber`], [`PoolConfig`], [`Error`], [`Status`], [`redis`] | `cenote-pool-core` |
 //! | `cache` | `Cache`: typed, in two tiers, stampede-proof and honest through an outage; the module `cache` has the rest of it | `cenote-cache` |
 //! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
+//! | `pubsub-progress` | `Progress`: jobs that report, and watchers that never miss the end; the module `progress` has the rest of it | `cenote-pubsub-progress` |
 //! | `ratelimit` | `RateLimiter`: exact, in one round trip, governed through an outage; the module `ratelimit` has the rest of it | `cenote-ratelimit` |
 //! | `full` | all of the above | |
 //!
@@ -49,13 +50,21 @@ pub use cenote_cache::{
 };
 #[cfg(feature = "fallback-lru")]
 pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};
+#[cfg(feature = "pubsub-progress")]
+pub use cenote_pubsub_progress::{self as progress, JobHandle, Progress, ProgressBuilder, Watch};
 #[cfg(feature = "ratelimit")]
 pub use cenote_ratelimit::{
     self as ratelimit, Charge, Decision, OnOutage, Quota, RateLimiter, RateLimiterBuilder,
 };
 
 /// Every snippet of the README and of the guide is compiled, and run unless it says `no_run`.
-#[cfg(all(doctest, feature = "cache", feature = "fallback-lru", feature = "ratelimit"))]
+#[cfg(all(
+    doctest,
+    feature = "cache",
+    feature = "fallback-lru",
+    feature = "pubsub-progress",
+    feature = "ratelimit"
+))]
 mod pages {
     macro_rules! pages {
         ($($name:ident: $path:literal,)*) => {
@@ -66,6 +75,7 @@ mod pages {
     pages! {
         readme: "README.md",
         cache: "docs/cache.md",
+        progress: "docs/progress.md",
         ratelimit: "docs/ratelimit.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
