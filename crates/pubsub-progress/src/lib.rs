@@ -60,6 +60,8 @@ mod progress;
 mod remote;
 mod shared;
 mod snapshot;
+#[cfg(feature = "sse")]
+pub mod sse;
 
 pub use builder::ProgressBuilder;
 pub use error::Error;

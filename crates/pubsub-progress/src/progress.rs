@@ -59,6 +59,11 @@ impl Progress {
         Self { shared: place.get(pool, settings) }
     }
 
+    #[cfg(feature = "sse")]
+    pub(crate) fn pool(&self) -> Pool {
+        self.shared.pool.clone()
+    }
+
     /// Begins a job, or takes it over from another worker, whose reports are refused from then on: `start("import-42").await`,
     /// or with [`attempt`](Start::attempt) or [`restart`](Start::restart) in between. A name has 1 to 512 bytes, whichever they
     /// are.

@@ -30,6 +30,8 @@ pub(crate) struct Entry {
     /// Grows with each change of what is known.
     news: AtomicU64,
     pub(super) wakers: Wakers,
+    #[cfg(feature = "sse")]
+    pub(super) frames: crate::sse::Frames,
 }
 
 pub(super) struct Known {
@@ -86,6 +88,8 @@ impl Entry {
             }),
             news: AtomicU64::new(1),
             wakers: Wakers::default(),
+            #[cfg(feature = "sse")]
+            frames: crate::sse::Frames::default(),
             job,
         };
         if let Some(job) = shared.workers.find(&entry.job) {

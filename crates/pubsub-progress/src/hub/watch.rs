@@ -70,6 +70,22 @@ impl Watch {
         &self.entry.job
     }
 
+    /// What other watches of this job were told, as bytes.
+    #[cfg(feature = "sse")]
+    pub(crate) fn frames(&self) -> &crate::sse::Frames {
+        &self.entry.frames
+    }
+
+    /// Whether all is known to have been told up to where it begins, the end included. That the job was lost (`lost`) is
+    /// no position.
+    #[cfg(feature = "sse")]
+    pub(crate) fn has_told_end(&self, lost: bool) -> bool {
+        let known = self.entry.known();
+        let Some(latest) = known.latest.as_ref().filter(|_| !known.lost) else { return lost && known.ready };
+        let (at, end) = (self.at, known.position);
+        latest.status.is_end() && at.run == end.run && at.v >= end.v && at.l >= end.l
+    }
+
     /// Up to where it has told.
     pub fn position(&self) -> Position {
         self.at
