@@ -62,6 +62,8 @@ mod shared;
 mod snapshot;
 #[cfg(feature = "sse")]
 pub mod sse;
+#[cfg(feature = "indicatif")]
+mod terminal;
 
 pub use builder::ProgressBuilder;
 pub use error::Error;
@@ -71,3 +73,6 @@ pub use job::{Child, Delivery, JobHandle, Start};
 pub use position::{InvalidPosition, Position};
 pub use progress::{Cancel, Progress};
 pub use snapshot::{ChildSnapshot, Liveness, Snapshot, Status};
+#[cfg(feature = "indicatif")]
+#[cfg_attr(docsrs, doc(cfg(feature = "indicatif")))]
+pub use terminal::Terminal;

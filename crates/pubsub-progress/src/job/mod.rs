@@ -30,6 +30,8 @@ pub use child::Child;
 pub use handle::{Delivery, JobHandle};
 pub(crate) use ring::Ring;
 pub use start::Start;
+#[cfg(feature = "indicatif")]
+pub(crate) use text::tame;
 pub(crate) use workers::{Workers, drive, flush};
 
 /// A job of this process.

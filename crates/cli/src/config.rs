@@ -1,0 +1,65 @@
+//! Which Redis, and where that was said.
+
+use std::env;
+
+use cenote_pool_core::{Pool, PoolConfig, State};
+use clap::Args;
+
+use crate::exit::{Exit, Failure};
+
+const VARIABLE: &str = "REDIS_URL";
+const FLAG: &str = "--url";
+
+/// Which Redis.
+#[derive(Debug, Args)]
+pub(crate) struct Redis {
+    /// Where Redis is: redis://[user:password@]host[:port][/db] or unix:///path
+    ///
+    /// Without it, `REDIS_URL` says so, and otherwise it is redis://localhost:6379/0. The other settings come from the
+    /// environment in any case: `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT` and their like. A password is better given by
+    /// `REDIS_URL`: arguments are seen by everybody on the machine.
+    #[arg(long, value_name = "URL", hide_short_help = false)]
+    url: Option<String>,
+}
+
+impl Redis {
+    /// A pool that has connected.
+    pub(crate) async fn connect(&self) -> Result<Pool, Failure> {
+        let pool = Pool::builder().config(self.config()?).build();
+        let pool = pool.map_err(|error| Failure::new(Exit::Usage, self.name(&error.to_string())))?;
+        let state = pool.start().await;
+        match state {
+            Ok(State::Degraded { cause, .. }) => Err(self.unreachable(&pool, &cause)),
+            Ok(_) => Ok(pool),
+            Err(error) => Err(self.unreachable(&pool, &error.to_string())),
+        }
+    }
+
+    fn config(&self) -> Result<PoolConfig, Failure> {
+        let config = PoolConfig::from_vars(|name| match (&self.url, name) {
+            (Some(url), VARIABLE) => Some(url.into()),
+            _ => env::var_os(name),
+        });
+        let config = config.map_err(|error| Failure::new(Exit::Usage, self.name(&error.to_string())))?;
+        if !config.enabled {
+            let message = "REDIS_ENABLED is false, and without Redis there is nothing to look at: unset it, or set it to true";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Ok(config)
+    }
+
+    fn unreachable(&self, pool: &Pool, cause: &str) -> Failure {
+        let from = match (&self.url, env::var_os(VARIABLE).is_some_and(|url| !url.is_empty())) {
+            (Some(_), _) => format!("the address is that of {FLAG}"),
+            (None, true) => format!("the address is that of {VARIABLE}"),
+            (None, false) => format!("neither {FLAG} nor {VARIABLE} says where it is, so this is the default"),
+        };
+        let message = format!("Redis cannot be reached at {}: {cause} ({from})", pool.status().url);
+        Failure::new(Exit::Unreachable, message)
+    }
+
+    /// The address by the name by which it was given.
+    fn name(&self, message: &str) -> String {
+        if self.url.is_some() { message.replace(VARIABLE, FLAG) } else { message.to_owned() }
+    }
+}
