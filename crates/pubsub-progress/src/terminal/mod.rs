@@ -5,6 +5,8 @@
 mod bars;
 mod lines;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::env;
