@@ -26,6 +26,7 @@ pub(crate) enum Family {
     Lru,
     Cache,
     Ratelimit,
+    Progress,
 }
 
 /// A bench with a number of tasks.
@@ -76,7 +77,8 @@ impl Bench {
 }
 
 impl Family {
-    pub(crate) const ALL: [Self; 5] = [Self::Pool, Self::Dedicated, Self::Lru, Self::Cache, Self::Ratelimit];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Pool, Self::Dedicated, Self::Lru, Self::Cache, Self::Ratelimit, Self::Progress];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -85,6 +87,7 @@ impl Family {
             Self::Lru => "lru",
             Self::Cache => "cache",
             Self::Ratelimit => "ratelimit",
+            Self::Progress => "progress",
         }
     }
 
@@ -93,7 +96,7 @@ impl Family {
         match self {
             Self::Pool => &[Bench::PoolGet, Bench::PoolMix, Bench::PoolPipeline, Bench::PoolNeighbour],
             Self::Dedicated => &[Bench::Dedicated],
-            Self::Lru | Self::Cache | Self::Ratelimit => &[],
+            Self::Lru | Self::Cache | Self::Ratelimit | Self::Progress => &[],
         }
     }
 }

@@ -6,6 +6,7 @@ mod clients;
 mod contender;
 mod contest;
 mod gauge;
+mod jobs;
 mod lru;
 mod measure;
 mod memory;
@@ -89,5 +90,6 @@ fn measure(family: Family, options: &Options) -> Result<Findings> {
         Family::Lru => Ok(Findings { rows: lru::run(options.quick)?, ..Findings::default() }),
         Family::Cache => cache::run(options.quick),
         Family::Ratelimit => ratelimit::run(options.quick),
+        Family::Progress => jobs::run(options.quick),
     }
 }

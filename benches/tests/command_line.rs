@@ -38,7 +38,7 @@ fn a_wrong_argument_is_refused_with_what_would_be_right() {
     let error = text(&output.stderr);
     assert!(
         error.starts_with(
-            "error: pol is not known: there are pool, dedicated, lru, cache, ratelimit and all\n"
+            "error: pol is not known: there are pool, dedicated, lru, cache, ratelimit, progress and all\n"
         ),
         "{error}"
     );

@@ -13,7 +13,7 @@ const PACKAGE: &str = "cenote-benches";
 const EVERYTHING: &str = "all";
 /// The criterion benches of single parts.
 const MICRO: &str = "micro";
-const SUBJECTS: &[&str] = &["pool", "dedicated", "lru", "cache", "ratelimit", MICRO, EVERYTHING];
+const SUBJECTS: &[&str] = &["pool", "dedicated", "lru", "cache", "ratelimit", "progress", MICRO, EVERYTHING];
 
 /// A flag, and what comes after it.
 struct Flag {
@@ -141,7 +141,7 @@ mod tests {
         let needs = |subject| parse(&[subject]).unwrap().needs_server();
         assert_eq!(
             SUBJECTS.iter().map(|subject| needs(subject)).collect::<Vec<_>>(),
-            [true, true, false, true, true, false, true]
+            [true, true, false, true, true, true, false, true]
         );
     }
 
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_what_is() {
         let cases: [(&[&str], &str); 8] = [
-            (&["pond"], "there is pool, dedicated, lru, cache, ratelimit, micro, all"),
+            (&["pond"], "there is pool, dedicated, lru, cache, ratelimit, progress, micro, all"),
             (&["pool", "lru"], "one too many"),
             (&["--quik"], "there is --quick, --json, "),
             (&["--quick", "pool", "--quick"], "--quick is given twice"),

@@ -37,7 +37,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        flags: "[pool|dedicated|lru|cache|ratelimit|micro|all] [--quick] [--json FILE] [--write-docs]",
+        flags: "[pool|dedicated|lru|cache|ratelimit|progress|micro|all] [--quick] [--json FILE] [--write-docs]",
         about: "measure Cenote beside its peers, or (micro) its parts; --write-docs puts tables and charts into docs/bench",
         run: bench::run,
     },

@@ -16,14 +16,15 @@ use crate::bench::{Case, Family, Length};
 pub(crate) const HELP: &str = "\
 Measures Cenote beside its peers, on a server of its own.
 
-usage: cenote-benches [pool|dedicated|lru|cache|ratelimit|all] [--quick] [--json FILE] [--write-docs] [narrowing]
+usage: cenote-benches [pool|dedicated|lru|cache|ratelimit|progress|all] [--quick] [--json FILE] [--write-docs] [narrowing]
 
   pool           commands over shared connections
   dedicated      20 exclusive connections
   lru            the in-memory store
   cache          the cache in two tiers
   ratelimit      the rate limiter
-  all            the five of them (when nothing is said)
+  progress       progress of jobs, and who watches it
+  all            the six of them (when nothing is said)
 
   --quick        fewer cases and shorter rounds: under a minute for `pool`
   --json FILE    writes the rows there, too
@@ -82,7 +83,7 @@ impl Options {
                 _ => {
                     ensure!(
                         options.families.is_empty(),
-                        "{word} is one too many: name one of pool, dedicated, lru, cache, ratelimit and all"
+                        "{word} is one too many: name one of pool, dedicated, lru, cache, ratelimit, progress and all"
                     );
                     options.families = families(word)?;
                 }
@@ -135,7 +136,7 @@ fn families(word: &str) -> Result<Vec<Family>> {
     }
     match Family::ALL.into_iter().find(|family| family.name() == word) {
         Some(family) => Ok(vec![family]),
-        None => bail!("{word} is not known: there are pool, dedicated, lru, cache, ratelimit and all"),
+        None => bail!("{word} is not known: there are pool, dedicated, lru, cache, ratelimit, progress and all"),
     }
 }
 

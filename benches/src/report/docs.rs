@@ -20,7 +20,7 @@ const END: &str = "<!-- figures end -->";
 const ROUNDS_OF_A_FULL_RUN: usize = 15;
 
 /// Writes `docs/bench/{name}.md` and its chart from the rows that belong to it: `pool`, `dedicated`, `lru`,
-/// `cache` or `ratelimit`.
+/// `cache`, `ratelimit` or `progress`.
 ///
 /// # Errors
 ///
@@ -74,7 +74,13 @@ fn skeleton(name: &str) -> Result<String> {
             "`RateLimiter` beside others that count in Redis, one that counts in the process, and the script that it runs, \
              sent by hand. They take turns in one process, round by round; Redis shares the machine.",
         ),
-        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru, cache and ratelimit"),
+        "progress" => (
+            "Progress of jobs",
+            "`Progress` beside bare pub/sub by other clients: what a report costs, how soon a watcher has it, and what many \
+             watchers cost the process and the server. They take turns in one process, round by round; Redis shares the \
+             machine.",
+        ),
+        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru, cache, ratelimit and progress"),
     };
     Ok(format!(
         "# {title}\n\n{about}\n\nTo measure it on your machine, and write this page anew:\n\n```console\n\
@@ -159,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_new_page_says_how_to_repeat_it() {
-        for name in ["pool", "dedicated", "lru", "cache", "ratelimit"] {
+        for name in ["pool", "dedicated", "lru", "cache", "ratelimit", "progress"] {
             let page = with_figures(&skeleton(name).unwrap(), "new").unwrap();
             assert!(page.contains(&format!("$ cargo xtask bench {name} --write-docs")), "{page}");
         }
         assert!(
-            skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru, cache and ratelimit")
+            skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru, cache, ratelimit and progress")
         );
     }
 

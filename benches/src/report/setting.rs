@@ -53,6 +53,7 @@ const CLIENTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     ("ratelimit", &[("cenote", "cenote-ratelimit"), ("governor", "governor"), ("redis-rs", "redis")]),
+    ("progress", &[("cenote", "cenote-pubsub-progress"), ("redis-rs", "redis"), ("fred", "fred")]),
 ];
 
 const LOCK: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock"));

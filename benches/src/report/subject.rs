@@ -29,6 +29,10 @@ pub(super) fn about(bench: &str) -> &'static str {
         "ratelimit-outage" => {
             "while the server is frozen: the first decision of each task, and all afterwards"
         }
+        "progress-publish" => "a state that got on, until the server has it; a job for each task",
+        "progress-receive" => "from who tells to who watches",
+        "progress-fanout" => "one job with so many watchers in one process: deliveries, and the time until the last has it",
+        "progress-server" => "the same, with the processor time of the server for one delivery",
         _ => "",
     }
 }

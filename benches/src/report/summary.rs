@@ -79,10 +79,26 @@ const RATELIMIT: &[Comparison] = &[
     With("cenote script, redis-rs", Measure::Throughput),
 ];
 
+const PROGRESS: &[Comparison] = &[
+    Best(Measure::Throughput),
+    Best(Measure::P99),
+    Best(Measure::Cpu),
+    With("redis-rs pub/sub", Measure::Throughput),
+    With("redis-rs pub/sub", Measure::Cpu),
+    With("redis-rs push", Measure::Cpu),
+    With("fred", Measure::Cpu),
+];
+
 /// A summary for each family in which our client met a peer.
 pub(super) fn summaries(rows: &[Row]) -> Vec<Summary> {
-    let families =
-        [("pool", POOL), ("dedicated", DEDICATED), ("lru", LRU), ("cache", CACHE), ("ratelimit", RATELIMIT)];
+    let families = [
+        ("pool", POOL),
+        ("dedicated", DEDICATED),
+        ("lru", LRU),
+        ("cache", CACHE),
+        ("ratelimit", RATELIMIT),
+        ("progress", PROGRESS),
+    ];
     families.into_iter().filter_map(|(family, columns)| summary(family, columns, rows)).collect()
 }
 

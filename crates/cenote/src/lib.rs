@@ -77,6 +77,7 @@ mod pages {
         cache: "docs/cache.md",
         progress: "docs/progress.md",
         ratelimit: "docs/ratelimit.md",
+        cli: "docs/cli.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
         configuration: "docs/configuration.md",
