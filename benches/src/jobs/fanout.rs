@@ -106,7 +106,7 @@ pub(super) async fn rows(server: &Server, watchers: usize, length: Length) -> Re
             rounds[index].push(contenders[index].round(length.round, &observer).await?);
         }
     }
-    let named = |bench| {
+    let named = |bench: &'static str| {
         let all = contenders.iter().zip(&rounds);
         all.map(move |(contender, rounds)| row(bench, contender.name(), watchers, rounds))
     };

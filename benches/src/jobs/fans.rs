@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use cenote_pubsub_progress::{Event, JobHandle};
-use fred::prelude::{ClientLike, EventInterface, PubsubInterface};
+use fred::prelude::{Builder, ClientLike, Config, EventInterface, PubsubInterface};
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
 use redis::{PushInfo, PushKind};
@@ -89,8 +89,7 @@ impl Fan for PubSub {
     async fn open(url: &str, watchers: usize, counter: &Arc<Counter>) -> Result<Self> {
         let (client, channel) = (open(url)?, format!("pubsub-{watchers}"));
         for _ in 0..watchers {
-            #[expect(clippy::disallowed_methods, reason = "the peer that is measured")]
-            let mut messages = client.get_async_pubsub().await?;
+                let mut messages = client.get_async_pubsub().await?;
             messages.subscribe(&channel).await?;
             let counter = counter.clone();
             tokio::spawn(async move {
@@ -145,10 +144,10 @@ impl Fan for Fred {
     const NAME: &'static str = "fred";
 
     async fn open(url: &str, watchers: usize, counter: &Arc<Counter>) -> Result<Self> {
-        let (config, channel) = (fred::prelude::Config::from_url(url)?, format!("fred-{watchers}"));
-        let client = fred::clients::Client::new(config.clone(), None, None, None);
+        let (config, channel) = (Config::from_url(url)?, format!("fred-{watchers}"));
+        let client = Builder::from_config(config.clone()).build()?;
         client.init().await?;
-        let subscriber = fred::prelude::Builder::from_config(config).build_subscriber_client()?;
+        let subscriber = Builder::from_config(config).build_subscriber_client()?;
         subscriber.init().await?;
         for _ in 0..watchers {
             let (mut messages, counter) = (subscriber.message_rx(), counter.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cenote_pubsub_progress::JobHandle;
-use fred::prelude::{ClientLike, PubsubInterface};
+use fred::prelude::{Builder, ClientLike, Config, PubsubInterface};
 use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
 
 use super::{Contenders, PAYLOAD, progress, report};
@@ -23,14 +23,18 @@ trait Publish: Clone + Send + Sync + 'static {
 pub(super) async fn contenders(url: &str, tasks: usize) -> Result<Contenders> {
     let manager = open(url)?.get_connection_manager().await?;
     let mux = open(url)?.get_multiplexed_async_connection().await?;
-    let fred = fred::clients::Client::new(fred::prelude::Config::from_url(url)?, None, None, None);
+    let fred = Builder::from_config(Config::from_url(url)?).build()?;
     fred.init().await?;
     Ok(vec![
-        Box::new(All(Cenote::start(url, tasks).await?)),
-        Box::new(All(Mux(mux))),
-        Box::new(All(Manager(manager))),
-        Box::new(All(Fred(fred))),
+        over(All(Cenote::start(url, tasks).await?)),
+        over(All(Mux(mux))),
+        over(All(Manager(manager))),
+        over(All(Fred(fred))),
     ])
+}
+
+fn over<P: Publish>(all: All<P>) -> Box<dyn Contender<usize>> {
+    Box::new(all)
 }
 
 fn channel(task: usize) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use cenote_pubsub_progress::{Event, JobHandle, Watch};
-use fred::prelude::{ClientLike, EventInterface, PubsubInterface};
+use fred::prelude::{Builder, ClientLike, Config, EventInterface, PubsubInterface};
 use futures_util::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection, PubSubStream};
 use redis::{PushInfo, PushKind};
@@ -69,7 +69,6 @@ struct PubSub(MultiplexedConnection, PubSubStream);
 impl PubSub {
     async fn open(url: &str) -> Result<Self> {
         let client = open(url)?;
-        #[expect(clippy::disallowed_methods, reason = "the peer that is measured")]
         let mut messages = client.get_async_pubsub().await?;
         messages.subscribe("receive:pubsub").await?;
         Ok(Self(client.get_multiplexed_async_connection().await?, messages.into_on_message()))
@@ -113,10 +112,10 @@ struct Fred(fred::clients::Client, broadcast::Receiver<fred::types::Message>, #[
 
 impl Fred {
     async fn open(url: &str) -> Result<Self> {
-        let config = fred::prelude::Config::from_url(url)?;
-        let client = fred::clients::Client::new(config.clone(), None, None, None);
+        let config = Config::from_url(url)?;
+        let client = Builder::from_config(config.clone()).build()?;
         client.init().await?;
-        let subscriber = fred::prelude::Builder::from_config(config).build_subscriber_client()?;
+        let subscriber = Builder::from_config(config).build_subscriber_client()?;
         subscriber.init().await?;
         let messages = subscriber.message_rx();
         subscriber.subscribe("receive:fred").await?;

@@ -47,6 +47,8 @@
 //!   its worker's process holds a [`Progress`] or a handle of it, for the retention.
 //! - A worker that begins in an outage counts by its own clock: if that is far behind, a worker that began before it wins.
 //! - The two tasks live in the runtime that first used them, until it ends. One that is parked for long holds them up.
+//!
+//! With the feature `indicatif`, `Terminal` shows jobs as bars, or as plain lines where there is no terminal.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

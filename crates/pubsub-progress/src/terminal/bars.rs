@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 
-use console::Style;
+use console::{Style, measure_text_width};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use super::words;
 use crate::event::{Event, Level};
+use crate::snapshot::ChildSnapshot;
 
 /// A longer name is cut, in columns.
 const WIDEST: usize = 32;
@@ -33,36 +34,39 @@ impl Bars {
             self.forget(job);
             return self.line(job, words::other(event), style_of_end(event));
         }
+        let name = words::safe(job);
+        self.widen(&name, event.snapshot().map(|it| &*it.children).unwrap_or_default());
         let (multi, width) = (&self.multi, self.width);
-        if !self.jobs.contains_key(job) {
-            self.jobs.insert(job.to_owned(), Rows::new(&words::safe(job), multi, width));
-        }
-        let Some(rows) = self.jobs.get_mut(job) else { return Ok(()) };
+        let rows = self.jobs.entry(job.to_owned()).or_insert_with(|| Rows::new(&name, multi, width));
         match event {
+            Event::Pending { .. } => Ok(()),
             Event::Snapshot { snapshot, .. } | Event::Update { snapshot, .. } => {
                 rows.state(snapshot, multi, width);
+                Ok(())
             }
-            Event::Liveness { liveness, heartbeat_age, .. } => rows.liveness(*liveness, *heartbeat_age),
-            Event::Pending { .. } => rows.pending(),
+            Event::Liveness { liveness, heartbeat_age, .. } => {
+                rows.liveness(*liveness, *heartbeat_age);
+                Ok(())
+            }
             Event::Log { line, .. } => {
                 let style = match line.level {
                     Level::Warning => Style::new().yellow(),
                     Level::Phase => Style::new().bold(),
                     Level::Info => Style::new(),
                 };
-                self.line(job, Some(words::log(line)), style)?;
+                self.line(job, Some(words::log(line)), style)
             }
-            other => self.line(job, words::other(other), Style::new().yellow())?,
+            other => self.line(job, words::other(other), Style::new().yellow()),
         }
-        self.widen(job);
-        Ok(())
     }
 
-    fn widen(&mut self, job: &str) {
-        let width = self.jobs.get(job).map_or(0, Rows::width).min(WIDEST);
-        if width > self.width {
-            self.width = width;
-            self.jobs.values().for_each(|rows| rows.restyle(width));
+    /// All names have the width of the longest.
+    fn widen(&mut self, name: &str, children: &[ChildSnapshot]) {
+        let children = children.iter().map(|child| measure_text_width(&rows::name_of(child)));
+        let longest = children.chain([measure_text_width(name)]).max().unwrap_or(0).min(WIDEST);
+        if longest > self.width {
+            self.width = longest;
+            self.jobs.values().for_each(|rows| rows.restyle(longest));
         }
     }
 

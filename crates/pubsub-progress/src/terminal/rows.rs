@@ -1,8 +1,8 @@
 //! One job as bars: one of its own, and one below for each of its children that is not done.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::words;
 use crate::snapshot::{ChildSnapshot, Liveness, Snapshot};
@@ -11,6 +11,7 @@ use crate::snapshot::{ChildSnapshot, Liveness, Snapshot};
 const PARTS: u64 = 10_000;
 /// Where its children begin.
 const INDENT: &str = "  ";
+const PENDING: &str = "not known yet: waiting for it";
 
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -20,22 +21,18 @@ pub(super) struct Rows {
     liveness: Liveness,
     age: Option<Duration>,
     /// When `age` was told.
-    told: std::time::Instant,
+    told: Instant,
 }
 
 impl Rows {
     /// Below all that are there.
     pub(super) fn new(name: &str, multi: &MultiProgress, width: usize) -> Self {
-        let bar = multi.add(ProgressBar::new(PARTS));
-        bar.set_prefix(name.to_owned());
-        let told = std::time::Instant::now();
-        let rows =
-            Self { bar, children: Vec::new(), snapshot: None, liveness: Liveness::Live, age: None, told };
-        rows.restyle(width);
-        rows
+        let told = Instant::now();
+        let bar = multi.add(bar(name, width, false, PENDING.to_owned()));
+        Self { bar, children: Vec::new(), snapshot: None, liveness: Liveness::Live, age: None, told }
     }
 
-    /// The width of the names has changed.
+    /// The width of the names has changed. It shows with what is drawn next.
     pub(super) fn restyle(&self, width: usize) {
         let known = self.snapshot.as_ref().is_some_and(|it| it.fraction.is_some());
         self.bar.set_style(style(width, known));
@@ -45,20 +42,9 @@ impl Rows {
         }
     }
 
-    /// The longest of its names, in columns.
-    pub(super) fn width(&self) -> usize {
-        let children = self.children.iter().map(|(_, bar)| console::measure_text_width(&bar.prefix()));
-        children.chain([console::measure_text_width(&self.bar.prefix())]).max().unwrap_or(0)
-    }
-
-    pub(super) fn pending(&self) {
-        self.bar.set_message("not known yet: waiting for it");
-    }
-
+    /// Styles come before figures, as each of these may be drawn.
     pub(super) fn state(&mut self, snapshot: &Snapshot, multi: &MultiProgress, width: usize) {
         self.snapshot = Some(snapshot.clone());
-        set(&self.bar, snapshot.fraction);
-        self.say();
         let open: Vec<_> = snapshot.children.iter().filter(|child| !words::is_done(child)).collect();
         self.children.retain(|(name, bar)| {
             let stays = open.iter().any(|child| *child.name == **name);
@@ -68,27 +54,29 @@ impl Rows {
             }
             stays
         });
+        self.restyle(width);
+        set(&self.bar, snapshot.fraction);
+        self.say();
         for child in open {
-            let bar = self.child(&child.name, multi);
+            let bar = self.child(child, multi, width);
             set(&bar, child.fraction);
             bar.set_message(about(child));
         }
-        self.restyle(width);
     }
 
-    fn child(&mut self, name: &str, multi: &MultiProgress) -> ProgressBar {
-        if let Some((_, bar)) = self.children.iter().find(|(known, _)| known == name) {
+    fn child(&mut self, child: &ChildSnapshot, multi: &MultiProgress, width: usize) -> ProgressBar {
+        if let Some((_, bar)) = self.children.iter().find(|(known, _)| **known == *child.name) {
             return bar.clone();
         }
         let last = self.children.last().map_or(&self.bar, |(_, bar)| bar);
-        let bar = multi.insert_after(last, ProgressBar::new(PARTS));
-        bar.set_prefix(format!("{INDENT}{}", words::safe(name)));
-        self.children.push((name.to_owned(), bar.clone()));
+        let new = bar(&name_of(child), width, child.fraction.is_some(), about(child));
+        let bar = multi.insert_after(last, new);
+        self.children.push((child.name.to_string(), bar.clone()));
         bar
     }
 
     pub(super) fn liveness(&mut self, liveness: Liveness, age: Option<Duration>) {
-        (self.liveness, self.age, self.told) = (liveness, age, std::time::Instant::now());
+        (self.liveness, self.age, self.told) = (liveness, age, Instant::now());
         self.say();
     }
 
@@ -122,6 +110,16 @@ impl Rows {
             multi.remove(bar);
         }
     }
+}
+
+/// A bar that is nowhere yet.
+fn bar(name: &str, width: usize, known: bool, message: String) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(PARTS), ProgressDrawTarget::hidden());
+    bar.with_style(style(width, known)).with_prefix(name.to_owned()).with_message(message)
+}
+
+pub(super) fn name_of(child: &ChildSnapshot) -> String {
+    format!("{INDENT}{}", words::safe(&child.name))
 }
 
 fn about(child: &ChildSnapshot) -> String {

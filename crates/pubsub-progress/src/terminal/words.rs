@@ -14,9 +14,9 @@ const LINE: usize = 8 << 10;
 const CHILDREN: usize = 4;
 
 /// Text of others without what could move the cursor, and on one line. Workers of ours send no other; but anybody who may
-/// publish can send anything.
+/// publish can send anything. What was replaced is a `?`: terminals do not agree on how wide U+FFFD is.
 pub(super) fn safe(text: &str) -> String {
-    tame(text, LINE).to_string()
+    tame(text, LINE).replace('\u{FFFD}', "?")
 }
 
 /// `450/1,000 rows`; `12 rows` without a total; empty if nothing was counted.
