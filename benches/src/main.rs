@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == memory::ALONE => alone(rest),
         Some((first, rest)) if first == lru::ALONE => lru::run_alone(rest),
         Some((first, rest)) if first == cache::ALONE => cache::run_alone(rest),
+        Some((first, rest)) if first == jobs::READERS => jobs::read_alone(rest),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => {
             print!("{HELP}");
             Ok(())

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use cenote_testkit::{Observer, Server};
 
 use super::fans::{Cenote, Counter, Fan, Fred, PubSub, Push};
+use super::sse;
 use crate::bench::Length;
 use crate::contender::Boxed;
 use crate::measure::latency::{Percentiles, median, spread};
@@ -15,8 +16,8 @@ use crate::report::Row;
 
 /// Of one publish to its last watcher.
 const LIMIT: Duration = Duration::from_secs(20);
-/// A connection for each of more watchers than this is more than Redis takes by default.
-const MOST_CONNECTIONS: usize = 5_000;
+/// Beyond, a connection for each watcher takes long to set up, and shows nothing new.
+const MOST_CONNECTIONS: usize = 1_000;
 
 /// What one round found, for one delivery.
 struct Round {
@@ -89,6 +90,7 @@ fn server_us(observer: &Observer) -> Result<f64> {
     Ok(of("used_cpu_user")? + of("used_cpu_sys")?)
 }
 
+/// Watchers in this process.
 pub(super) async fn rows(server: &Server, watchers: usize, length: Length) -> Result<Vec<Row>> {
     let url = server.url();
     let mut contenders = vec![Watched::<Cenote>::open(&url, watchers).await?];
@@ -97,7 +99,28 @@ pub(super) async fn rows(server: &Server, watchers: usize, length: Length) -> Re
     }
     contenders.push(Watched::<Push>::open(&url, watchers).await?);
     contenders.push(Watched::<Fred>::open(&url, watchers).await?);
-    eprintln!("progress-fanout, watchers: {watchers}");
+    compete(["progress-fanout", "progress-server"], contenders, server, watchers, length).await
+}
+
+/// Clients of a service.
+pub(super) async fn sse_rows(server: &Server, clients: usize, length: Length) -> Result<Vec<Row>> {
+    let url = server.url();
+    let mut contenders = vec![Watched::<sse::Cenote>::open(&url, clients).await?];
+    if clients <= MOST_CONNECTIONS {
+        contenders.push(Watched::<sse::PubSub>::open(&url, clients).await?);
+    }
+    contenders.push(Watched::<sse::Push>::open(&url, clients).await?);
+    compete(["progress-sse", "progress-sse-server"], contenders, server, clients, length).await
+}
+
+async fn compete(
+    [bench, server_bench]: [&'static str; 2],
+    mut contenders: Vec<Box<dyn Contender>>,
+    server: &Server,
+    watchers: usize,
+    length: Length,
+) -> Result<Vec<Row>> {
+    eprintln!("{bench}, watchers: {watchers}");
     let observer = server.observer();
     let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
     for round in 0..length.rounds {
@@ -110,11 +133,11 @@ pub(super) async fn rows(server: &Server, watchers: usize, length: Length) -> Re
         let all = contenders.iter().zip(&rounds);
         all.map(move |(contender, rounds)| row(bench, contender.name(), watchers, rounds))
     };
-    let server_rows = named("progress-server").zip(&rounds).map(|(row, rounds)| Row {
+    let server_rows = named(server_bench).zip(&rounds).map(|(row, rounds)| Row {
         cpu_us_per_op: Some(median(rounds.iter().map(|round| round.server_us))),
         ..row
     });
-    Ok(named("progress-fanout").chain(server_rows).collect())
+    Ok(named(bench).chain(server_rows).collect())
 }
 
 fn row(bench: &'static str, client: &'static str, watchers: usize, rounds: &[Round]) -> Row {

@@ -32,8 +32,8 @@ impl Counter {
         self.reached.notified().await;
     }
 
-    fn arrived(&self) {
-        if self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.goal.load(Ordering::SeqCst) {
+    pub(super) fn arrived(&self, many: usize) {
+        if self.seen.fetch_add(many, Ordering::SeqCst) + many == self.goal.load(Ordering::SeqCst) {
             self.reached.notify_one();
         }
     }
@@ -62,7 +62,7 @@ impl Fan for Cenote {
             tokio::spawn(async move {
                 while let Some(event) = watch.next().await {
                     if matches!(event, Event::Update { .. }) {
-                        counter.arrived();
+                        counter.arrived(1);
                     }
                 }
             });
@@ -76,7 +76,7 @@ impl Fan for Cenote {
     }
 }
 
-async fn bare(conn: &mut MultiplexedConnection, channel: &str) -> Result<()> {
+pub(super) async fn bare(conn: &mut MultiplexedConnection, channel: &str) -> Result<()> {
     Ok(redis::cmd("PUBLISH").arg(channel).arg([b'x'; PAYLOAD].as_slice()).exec_async(conn).await?)
 }
 
@@ -95,7 +95,7 @@ impl Fan for PubSub {
             tokio::spawn(async move {
                 let mut messages = messages.into_on_message();
                 while messages.next().await.is_some() {
-                    counter.arrived();
+                    counter.arrived(1);
                 }
             });
         }
@@ -121,7 +121,7 @@ impl Fan for Push {
             tokio::spawn(async move {
                 while let Ok(push) = pushes.recv().await {
                     if push.kind == PushKind::Message {
-                        counter.arrived();
+                        counter.arrived(1);
                     }
                 }
             });
@@ -153,7 +153,7 @@ impl Fan for Fred {
             let (mut messages, counter) = (subscriber.message_rx(), counter.clone());
             tokio::spawn(async move {
                 while messages.recv().await.is_ok() {
-                    counter.arrived();
+                    counter.arrived(1);
                 }
             });
         }

@@ -5,7 +5,9 @@ mod fanout;
 mod fans;
 mod publish;
 mod receive;
+mod sse;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -16,9 +18,12 @@ use tokio::runtime::Runtime;
 use crate::bench::Length;
 use crate::contender::Contender;
 use crate::contest;
+use crate::measure::process;
 use crate::progress::Progress as Meter;
 use crate::report::Row;
 use crate::session::Findings;
+
+pub(crate) use self::sse::READERS;
 
 /// Beyond what any run lasts: so that nothing but what is measured goes to Redis.
 const HEARTBEAT: Duration = Duration::from_secs(600);
@@ -26,6 +31,8 @@ const HEARTBEAT: Duration = Duration::from_secs(600);
 const PUBLISHERS: [usize; 2] = [1, 1_000];
 /// Of one job.
 const WATCHERS: [usize; 2] = [1_000, 10_000];
+/// Of a service, for one job.
+const CLIENTS: [usize; 2] = [1_000, 5_000];
 /// As long as a small state is as JSON.
 const PAYLOAD: usize = 300;
 
@@ -40,11 +47,17 @@ progress-fanout: one job, and so many watchers in one process: throughput in del
 it. progress-server has the processor time of the server for one delivery, and not that of the client. `redis-rs pub/sub` has
 a connection for each watcher; `redis-rs push` is one ConnectionManager whose push sender is a broadcast channel.";
 
+const SSE: &str = "\
+progress-sse: the same with clients of an axum service, who read in a process of their own: processor time is that of the
+service for one delivery. The peers answer with axum's `Sse`, `redis-rs pub/sub` with a connection to Redis for each client.";
+
 type Contenders = Vec<Box<dyn Contender<usize>>>;
 
 /// Every bench of this family.
 pub(crate) fn run(quick: bool) -> Result<Findings> {
     let length = if quick { Length::QUICK } else { Length::FULL };
+    // The server takes over what this process may open.
+    process::raise_open_files();
     let server = Server::start();
     let runtime = Runtime::new()?;
     let mut findings = Findings::default();
@@ -59,9 +72,18 @@ pub(crate) fn run(quick: bool) -> Result<Findings> {
         for watchers in WATCHERS {
             findings.rows.extend(fanout::rows(&server, watchers, length).await?);
         }
+        for clients in CLIENTS {
+            // In this process there are those of two, and once in that of a third.
+            match process::raise_open_files() {
+                Some(files) if files > 3 * clients as u64 + 1_000 => {
+                    findings.rows.extend(fanout::sse_rows(&server, clients, length).await?);
+                }
+                files => findings.notes.push(format!("progress-sse, {clients} clients: not run, as {files:?} files may be open")),
+            }
+        }
         anyhow::Ok(())
     })?;
-    findings.notes.extend([PUBLISH, RECEIVE, FANOUT].map(str::to_owned));
+    findings.notes.extend([PUBLISH, RECEIVE, FANOUT, SSE].map(str::to_owned));
     // Peers leave tasks behind.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(findings)
@@ -72,6 +94,12 @@ async fn rows(bench: &'static str, contenders: &Contenders, tasks: usize, length
     meter.case(format!("{bench}, tasks: {tasks}"));
     let records = contest::run(contenders, tasks, length, &mut meter).await?;
     Ok(records.iter().map(|record| record.row(bench, tasks)).collect())
+}
+
+/// The clients of `progress-sse`.
+pub(crate) fn read_alone(arguments: &[OsString]) -> Result<()> {
+    process::raise_open_files();
+    Runtime::new()?.block_on(sse::read(arguments))
 }
 
 /// What one report is to the server: a script, and one read from the network.

@@ -12,6 +12,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnecti
 use redis::{PushInfo, PushKind};
 use tokio::sync::{Mutex, broadcast, mpsc};
 
+use super::fans::bare;
 use super::{Contenders, PAYLOAD, progress};
 use crate::clients::redis_rs::open;
 use crate::contender::{Boxed, Contender};
@@ -58,10 +59,6 @@ impl Pair for Cenote {
         while !matches!(self.1.next().await.context(ENDED)?, Event::Log { .. }) {}
         Ok(())
     }
-}
-
-async fn bare(conn: &mut MultiplexedConnection, channel: &str) -> Result<()> {
-    Ok(redis::cmd("PUBLISH").arg(channel).arg([b'x'; PAYLOAD].as_slice()).exec_async(conn).await?)
 }
 
 struct PubSub(MultiplexedConnection, PubSubStream);

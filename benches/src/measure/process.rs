@@ -21,6 +21,21 @@ pub(crate) fn cpu_time() -> Option<Duration> {
     None
 }
 
+/// How many files may be open: from now on as many as the system lets this process have, and those it starts.
+#[cfg(unix)]
+pub(crate) fn raise_open_files() -> Option<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).ok()?;
+    Some(most)
+}
+
+/// How many files may be open: not known on this system.
+#[cfg(not(unix))]
+pub(crate) fn raise_open_files() -> Option<u64> {
+    None
+}
+
 /// The most memory this process ever had resident, in MB. Linux only: elsewhere the figure is inherited from
 /// whoever started it.
 pub(crate) fn peak_rss_mb() -> Option<f64> {
