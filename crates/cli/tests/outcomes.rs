@@ -16,7 +16,7 @@ use common::{Ended, Running, SOON, assert_plain, cenote, progress};
 async fn started(progress: &Progress, name: &str) -> JobHandle {
     let job = progress.start(name).await.unwrap();
     job.message("reading");
-    job.flush().await.unwrap();
+    let _ = job.flush().await.unwrap();
     job
 }
 
@@ -186,7 +186,7 @@ async fn ctrl_c_ends_the_watch_and_leaves_the_job_alone() {
         let ended = running.ended();
         assert_eq!((ended.code, ended.err.as_str()), (Some(code), "no longer watching: the jobs go on\n"));
     }
-    job.flush().await.unwrap();
+    let _ = job.flush().await.unwrap();
     assert!(!job.is_cancelled() && !job.status().is_end());
 }
 

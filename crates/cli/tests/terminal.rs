@@ -6,7 +6,9 @@ mod common;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cenote_testkit::{Server, eventually};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -28,7 +30,7 @@ fn in_terminal(command: &mut Command) -> Running {
     command.stdin(terminal.try_clone().unwrap()).stdout(terminal.try_clone().unwrap()).stderr(terminal);
     let child = command.spawn().unwrap();
     // This process has the terminal no longer, so its end is the command's.
-    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Running { child, out: Text::of(File::from(master)), err: Text::of(std::io::empty()) }
 }
 
@@ -41,15 +43,15 @@ fn screen(text: &Text) -> String {
 #[track_caller]
 fn shows(running: &Running, parts: &[&str]) -> String {
     let mut last = String::new();
-    let give_up = std::time::Instant::now() + SOON;
+    let give_up = Instant::now() + SOON;
     loop {
         let now = screen(&running.out);
         if parts.iter().all(|part| now.contains(part)) {
             return now;
         }
-        assert!(std::time::Instant::now() < give_up, "{parts:?} are not all on\n{now}\nbefore:\n{last}");
+        assert!(Instant::now() < give_up, "{parts:?} are not all on\n{now}\nbefore:\n{last}");
         last = now;
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -66,7 +68,7 @@ async fn one_job(server: &Server, command: &mut Command) -> (String, String, Opt
     job.warn("a row is bad");
     index.finish();
     shows(&running, &["import-42: warning: a row is bad", "81 %"]);
-    job.finish("7 rows").await.unwrap();
+    let _ = job.finish("7 rows").await.unwrap();
     let mut code = None;
     eventually(SOON, "the end", || {
         code = running.child.try_wait().unwrap();
@@ -93,12 +95,12 @@ async fn a_terminal_has_a_bar_for_the_job_and_its_children_lines_above_them_and_
 async fn colours_are_shown_on_a_terminal_and_not_with_no_color() {
     let server = Server::start();
     let job = progress(&server).start("job").await.unwrap();
-    job.finish("all").await.unwrap();
+    let _ = job.finish("all").await.unwrap();
     let colours = |command: &mut Command| {
         let running = in_terminal(command);
         let text = running.out.whole();
         assert!(text.contains("finished after"), "{text}");
-        text.matches("\u{1b}[").filter(|_| true).count() > 0 && text.contains("\u{1b}[32m")
+        text.contains("\u{1b}[32m")
     };
     let url = server.url();
     assert!(colours(&mut cenote(&["watch", "--url", &url, "job"])));
@@ -110,7 +112,7 @@ async fn a_dumb_terminal_is_told_in_plain_lines() {
     let server = Server::start();
     let job = progress(&server).start("job").await.unwrap();
     job.log("a line");
-    job.finish("all").await.unwrap();
+    let _ = job.finish("all").await.unwrap();
     let running = in_terminal(cenote(&["watch", "--url", &server.url(), "job"]).env("TERM", "dumb"));
     let text = running.out.whole().replace("\r\n", "\n");
     assert_plain(&text);

@@ -56,8 +56,9 @@ fn the_environment_is_named_when_it_is_at_fault() {
 #[test]
 fn names_that_cannot_be_are_told_by_their_argument() {
     let server = Server::start();
+    let url = server.url();
     for (arguments, expected) in [(["job", "--namespace", "a b"], "--namespace: "), (["", "--namespace", "a"], "JOB: ")] {
-        let all = [&["watch", "--url", &server.url()], arguments.as_slice()].concat();
+        let all = [["watch", "--url", &url].as_slice(), &arguments].concat();
         let Ended { code, err, .. } = ended(&mut cenote(&all));
         assert!(code == Some(2) && err.starts_with(&format!("error: {expected}")), "{err}");
     }

@@ -3,10 +3,10 @@
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
 use cenote_pubsub_progress::Progress;
@@ -38,11 +38,7 @@ pub(crate) fn cenote(arguments: &[&str]) -> Command {
 
 /// Collects what is written there, until its end.
 #[derive(Clone, Default)]
-pub(crate) struct Text(Arc<parking::Bytes>, Arc<AtomicBool>);
-
-mod parking {
-    pub(crate) type Bytes = std::sync::Mutex<Vec<u8>>;
-}
+pub(crate) struct Text(Arc<Mutex<Vec<u8>>>, Arc<AtomicBool>);
 
 impl Text {
     pub(crate) fn of(mut from: impl Read + Send + 'static) -> Self {
@@ -69,10 +65,9 @@ impl Text {
 
     #[track_caller]
     pub(crate) fn has(&self, part: &str) {
-        let what = || self.now().contains(part);
-        let give_up = std::time::Instant::now() + SOON;
-        while !what() {
-            assert!(std::time::Instant::now() < give_up, "{part:?} is not told: {}", self.now());
+        let give_up = Instant::now() + SOON;
+        while !self.now().contains(part) {
+            assert!(Instant::now() < give_up, "{part:?} is not told: {}", self.now());
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -109,7 +104,7 @@ impl Running {
 
     /// On this server.
     pub(crate) fn watch(server: &Server, arguments: &[&str]) -> Self {
-        Self::start(&mut cenote(&[&["watch", "--url", &server.url()], arguments].concat()))
+        Self::start(&mut cenote(&[["watch", "--url", &server.url()].as_slice(), arguments].concat()))
     }
 
     #[track_caller]
