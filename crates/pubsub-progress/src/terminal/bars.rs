@@ -39,7 +39,10 @@ impl Bars {
         let (multi, width) = (&self.multi, self.width);
         let rows = self.jobs.entry(job.to_owned()).or_insert_with(|| Rows::new(&name, multi, width));
         match event {
-            Event::Pending { .. } => Ok(()),
+            Event::Pending { .. } => {
+                rows.tick();
+                Ok(())
+            }
             Event::Snapshot { snapshot, .. } | Event::Update { snapshot, .. } => {
                 rows.state(snapshot, multi, width);
                 Ok(())

@@ -84,7 +84,8 @@ impl Rows {
     pub(super) fn tick(&self) {
         if self.liveness != Liveness::Live {
             self.say();
-        } else if self.snapshot.as_ref().is_some_and(|it| it.fraction.is_none()) {
+        }
+        if self.snapshot.as_ref().is_none_or(|it| it.fraction.is_none()) {
             self.bar.tick();
         }
     }
