@@ -13,12 +13,12 @@ const FLAG: &str = "--url";
 /// Which Redis.
 #[derive(Debug, Args)]
 pub(crate) struct Redis {
-    /// Where Redis is: redis://[user:password@]host[:port][/db] or unix:///path
+    /// Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db] or unix:///path
     ///
-    /// Without it, `REDIS_URL` says so, and otherwise it is redis://localhost:6379/0. The other settings come from the
-    /// environment in any case: `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT` and their like. A password is better given by
-    /// `REDIS_URL`: arguments are seen by everybody on the machine.
-    #[arg(long, value_name = "URL", hide_short_help = false)]
+    /// Without either it is redis://localhost:6379/0. The other settings come from the environment in any case:
+    /// REDIS_CONNECT_TIMEOUT, REDIS_SOCKET_TIMEOUT and their like. A password is better given by REDIS_URL: arguments are
+    /// seen by everybody on the machine.
+    #[arg(long, value_name = "URL")]
     url: Option<String>,
 }
 

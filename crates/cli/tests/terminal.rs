@@ -37,7 +37,8 @@ fn in_terminal(command: &mut Command) -> Running {
 fn screen(text: &Text) -> String {
     let mut parser = vt100::Parser::new(ROWS, COLUMNS, 0);
     parser.process(&text.bytes());
-    parser.screen().contents()
+    let rows: Vec<_> = parser.screen().rows(0, COLUMNS).map(|row| row.trim_end().to_owned()).collect();
+    rows.join("\n").trim_end().to_owned()
 }
 
 #[track_caller]

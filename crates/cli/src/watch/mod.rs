@@ -5,13 +5,13 @@ mod signals;
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use cenote_pool_core::{Pool, State};
 use cenote_pubsub_progress::{Event, Progress};
 use clap::Args;
-use tokio::task::JoinSet;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use crate::config::Redis;
 use crate::exit::{Exit, Failure};
@@ -28,7 +28,7 @@ Exit codes, of several jobs the smallest above 0:
     5  a job was cancelled
     6  Redis was not reached
   124  the time of --timeout was over
-  130  Ctrl-C; the jobs go on
+  130  Ctrl-C, and 143 SIGTERM; the jobs go on
 
 Examples:
   cenote watch import-42
@@ -69,7 +69,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
     let interrupt = pin!(signals::interrupt());
-    let screen = Arc::new(Screen::new(options.json));
+    let screen = Screen::new(options.json);
     let timeout = options.timeout;
     let work = async {
         let limit = timeout.unwrap_or(Duration::MAX);
@@ -92,7 +92,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
     }
 }
 
-async fn watch_all(mut options: Options, screen: &Arc<Screen>) -> Result<Exit, Failure> {
+async fn watch_all(mut options: Options, screen: &Screen) -> Result<Exit, Failure> {
     let pool = options.redis.connect().await?;
     let progress = Progress::builder(&pool).namespace(&options.namespace).build();
     let progress = progress.map_err(|error| Failure::new(Exit::Usage, format!("--namespace: {error}")))?;
@@ -102,19 +102,15 @@ async fn watch_all(mut options: Options, screen: &Arc<Screen>) -> Result<Exit, F
         seen.push(job.clone());
         is_new
     });
-    let mut watches = JoinSet::new();
-    for job in options.jobs {
-        let (progress, screen) = (progress.clone(), screen.clone());
-        watches.spawn(async move { one(&progress, &job, &screen).await });
-    }
+    // No tasks: with this future they are gone, and so are their bars.
+    let mut watches: FuturesUnordered<_> = options.jobs.iter().map(|job| one(&progress, job, screen)).collect();
     let mut tell = pin!(tell_of_redis(&pool, screen));
     let mut exit = Exit::Finished;
     loop {
         tokio::select! {
             biased;
-            ended = watches.join_next() => match ended {
-                Some(Ok(result)) => exit = exit.and(result?),
-                Some(Err(error)) => return Err(Failure::new(Exit::Failed, error.to_string())),
+            ended = watches.next() => match ended {
+                Some(result) => exit = exit.and(result?),
                 None => return Ok(exit),
             },
             result = &mut tell => result?,
