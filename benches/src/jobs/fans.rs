@@ -89,7 +89,7 @@ impl Fan for PubSub {
     async fn open(url: &str, watchers: usize, counter: &Arc<Counter>) -> Result<Self> {
         let (client, channel) = (open(url)?, format!("pubsub-{watchers}"));
         for _ in 0..watchers {
-                let mut messages = client.get_async_pubsub().await?;
+            let mut messages = client.get_async_pubsub().await?;
             messages.subscribe(&channel).await?;
             let counter = counter.clone();
             tokio::spawn(async move {
@@ -108,7 +108,11 @@ impl Fan for PubSub {
 }
 
 /// One connection, and a broadcast channel as its push sender.
-pub(super) struct Push(MultiplexedConnection, String, #[expect(dead_code, reason = "kept alive")] ConnectionManager);
+pub(super) struct Push(
+    MultiplexedConnection,
+    String,
+    #[expect(dead_code, reason = "kept alive")] ConnectionManager,
+);
 
 impl Fan for Push {
     const NAME: &'static str = "redis-rs push";
@@ -138,7 +142,11 @@ impl Fan for Push {
 }
 
 /// Its subscriber, and a receiver for each watcher.
-pub(super) struct Fred(fred::clients::Client, String, #[expect(dead_code, reason = "kept alive")] fred::clients::SubscriberClient);
+pub(super) struct Fred(
+    fred::clients::Client,
+    String,
+    #[expect(dead_code, reason = "kept alive")] fred::clients::SubscriberClient,
+);
 
 impl Fan for Fred {
     const NAME: &'static str = "fred";

@@ -78,7 +78,9 @@ pub(crate) fn run(quick: bool) -> Result<Findings> {
                 Some(files) if files > 3 * clients as u64 + 1_000 => {
                     findings.rows.extend(fanout::sse_rows(&server, clients, length).await?);
                 }
-                files => findings.notes.push(format!("progress-sse, {clients} clients: not run, as {files:?} files may be open")),
+                files => findings.notes.push(format!(
+                    "progress-sse, {clients} clients: not run, as {files:?} files may be open"
+                )),
             }
         }
         anyhow::Ok(())
@@ -89,7 +91,12 @@ pub(crate) fn run(quick: bool) -> Result<Findings> {
     Ok(findings)
 }
 
-async fn rows(bench: &'static str, contenders: &Contenders, tasks: usize, length: Length) -> Result<Vec<Row>> {
+async fn rows(
+    bench: &'static str,
+    contenders: &Contenders,
+    tasks: usize,
+    length: Length,
+) -> Result<Vec<Row>> {
     let mut meter = Meter::new(length.round * (length.rounds as u32 + 1) * contenders.len() as u32);
     meter.case(format!("{bench}, tasks: {tasks}"));
     let records = contest::run(contenders, tasks, length, &mut meter).await?;
@@ -111,7 +118,9 @@ async fn round_trips(server: &Server, reports: u64) -> Result<String> {
     let job = progress(&server.url())?.start("round-trips").await?;
     report(&job).await?;
     let observer = server.observer();
-    let count = || -> Result<(u64, u64)> { Ok((observer.calls("evalsha"), observer.info("total_reads_processed").parse()?)) };
+    let count = || -> Result<(u64, u64)> {
+        Ok((observer.calls("evalsha"), observer.info("total_reads_processed").parse()?))
+    };
     let (scripts, reads) = count()?;
     // What looking costs.
     let looking = count()?.1 - reads;
@@ -124,7 +133,9 @@ async fn round_trips(server: &Server, reports: u64) -> Result<String> {
     ensure!(scripts == reports, "{reports} reports took {scripts} scripts");
     // The connections' own PINGs.
     ensure!(reads <= reports + reports / 50 + 10, "{reports} reports took {reads} reads");
-    Ok(format!("progress-publish: {reports} reports in a row were {scripts} scripts, and {reads} reads of the server's: a round trip each"))
+    Ok(format!(
+        "progress-publish: {reports} reports in a row were {scripts} scripts, and {reads} reads of the server's: a round trip each"
+    ))
 }
 
 fn progress(url: &str) -> Result<Progress> {
@@ -150,7 +161,8 @@ mod tests {
     async fn every_client_has_a_row_in_every_bench_and_a_report_is_one_round_trip() -> Result<()> {
         let server = Server::start();
         round_trips(&server, 50).await?;
-        let publish = rows("progress-publish", &publish::contenders(&server.url(), 4).await?, 4, LENGTH).await?;
+        let publish =
+            rows("progress-publish", &publish::contenders(&server.url(), 4).await?, 4, LENGTH).await?;
         let receive = rows("progress-receive", &receive::contenders(&server.url()).await?, 1, LENGTH).await?;
         let fanout = fanout::rows(&server, 20, LENGTH).await?;
         assert_eq!((publish.len(), receive.len(), fanout.len()), (4, 4, 8));

@@ -82,7 +82,11 @@ impl Pair for PubSub {
     }
 }
 
-struct Push(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>, #[expect(dead_code, reason = "kept alive")] ConnectionManager);
+struct Push(
+    MultiplexedConnection,
+    mpsc::UnboundedReceiver<PushInfo>,
+    #[expect(dead_code, reason = "kept alive")] ConnectionManager,
+);
 
 impl Push {
     async fn open(url: &str) -> Result<Self> {
@@ -105,7 +109,11 @@ impl Pair for Push {
     }
 }
 
-struct Fred(fred::clients::Client, broadcast::Receiver<fred::types::Message>, #[expect(dead_code, reason = "kept alive")] fred::clients::SubscriberClient);
+struct Fred(
+    fred::clients::Client,
+    broadcast::Receiver<fred::types::Message>,
+    #[expect(dead_code, reason = "kept alive")] fred::clients::SubscriberClient,
+);
 
 impl Fred {
     async fn open(url: &str) -> Result<Self> {

@@ -136,7 +136,9 @@ fn families(word: &str) -> Result<Vec<Family>> {
     }
     match Family::ALL.into_iter().find(|family| family.name() == word) {
         Some(family) => Ok(vec![family]),
-        None => bail!("{word} is not known: there are pool, dedicated, lru, cache, ratelimit, progress and all"),
+        None => {
+            bail!("{word} is not known: there are pool, dedicated, lru, cache, ratelimit, progress and all")
+        }
     }
 }
 

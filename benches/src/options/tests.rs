@@ -52,7 +52,10 @@ fn tasks_that_are_asked_for_are_run_in_a_quick_run_too() {
 fn a_mistake_is_told_with_what_would_be_right() {
     for (line, expected) in [
         ("pol", "pol is not known: there are pool, dedicated, lru, cache, ratelimit, progress and all"),
-        ("pool lru", "lru is one too many: name one of pool, dedicated, lru, cache, ratelimit, progress and all"),
+        (
+            "pool lru",
+            "lru is one too many: name one of pool, dedicated, lru, cache, ratelimit, progress and all",
+        ),
         ("--qick", "--qick is not known: there are --quick, --json, "),
         ("--json", "--json is followed by a file to write"),
         ("--json --quick", "--json is followed by a file to write"),

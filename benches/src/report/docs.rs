@@ -80,7 +80,9 @@ fn skeleton(name: &str) -> Result<String> {
              watchers cost the process and the server. They take turns in one process, round by round; Redis shares the \
              machine.",
         ),
-        _ => bail!("there is no page `{name}`; there are pool, dedicated, lru, cache, ratelimit and progress"),
+        _ => {
+            bail!("there is no page `{name}`; there are pool, dedicated, lru, cache, ratelimit and progress")
+        }
     };
     Ok(format!(
         "# {title}\n\n{about}\n\nTo measure it on your machine, and write this page anew:\n\n```console\n\
@@ -170,7 +172,10 @@ mod tests {
             assert!(page.contains(&format!("$ cargo xtask bench {name} --write-docs")), "{page}");
         }
         assert!(
-            skeleton("pond").unwrap_err().to_string().contains("pool, dedicated, lru, cache, ratelimit and progress")
+            skeleton("pond")
+                .unwrap_err()
+                .to_string()
+                .contains("pool, dedicated, lru, cache, ratelimit and progress")
         );
     }
 

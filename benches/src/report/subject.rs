@@ -31,8 +31,12 @@ pub(super) fn about(bench: &str) -> &'static str {
         }
         "progress-publish" => "a state that got on, until the server has it; a job for each task",
         "progress-receive" => "from who tells to who watches",
-        "progress-fanout" => "one job with so many watchers in one process: deliveries, and the time until the last has it",
-        "progress-sse" => "one job with so many clients of one service: deliveries, and the time until the last has it",
+        "progress-fanout" => {
+            "one job with so many watchers in one process: deliveries, and the time until the last has it"
+        }
+        "progress-sse" => {
+            "one job with so many clients of one service: deliveries, and the time until the last has it"
+        }
         "progress-sse-server" => "the same, with the processor time of Redis for one delivery",
         "progress-server" => "the same, with the processor time of the server for one delivery",
         _ => "",

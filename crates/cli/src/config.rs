@@ -52,7 +52,9 @@ impl Redis {
         let from = match (&self.url, env::var_os(VARIABLE).is_some_and(|url| !url.is_empty())) {
             (Some(_), _) => format!("the address is that of {FLAG}"),
             (None, true) => format!("the address is that of {VARIABLE}"),
-            (None, false) => format!("neither {FLAG} nor {VARIABLE} says where it is, so this is the default"),
+            (None, false) => {
+                format!("neither {FLAG} nor {VARIABLE} says where it is, so this is the default")
+            }
         };
         let message = format!("Redis cannot be reached at {}: {cause} ({from})", pool.status().url);
         Failure::new(Exit::Unreachable, message)

@@ -89,7 +89,8 @@ async fn each_event_is_one_json_object_on_one_line_with_its_job_and_its_position
     let lines: Vec<_> =
         of.iter().filter(|it| it["event"] == "log").map(|it| it["data"]["text"].as_str().unwrap()).collect();
     assert_eq!(lines, (0..10).map(|row| format!("row {row}")).collect::<Vec<_>>());
-    let positions: Vec<Position> = of.iter().map(|it| it["position"].as_str().unwrap().parse().unwrap()).collect();
+    let positions: Vec<Position> =
+        of.iter().map(|it| it["position"].as_str().unwrap().parse().unwrap()).collect();
     assert!(positions.is_sorted(), "{positions:?}");
     assert_eq!(of.last().unwrap()["data"]["result"], "7 rows");
     assert!(events.iter().any(|event| event["job"] == "other" && event["event"] == "failed"));

@@ -65,7 +65,8 @@ async fn one_job(server: &Server, command: &mut Command) -> (String, String, Opt
     job.phase("reading");
     job.message("b.csv");
     let mut running = in_terminal(command);
-    let during = shows(&running, &["import-42", "files", "1/4 files", "reading: b.csv", "6 %", "phase: reading"]);
+    let during =
+        shows(&running, &["import-42", "files", "1/4 files", "reading: b.csv", "6 %", "phase: reading"]);
     job.warn("a row is bad");
     index.finish();
     shows(&running, &["import-42: warning: a row is bad", "81 %"]);
@@ -84,7 +85,8 @@ async fn one_job(server: &Server, command: &mut Command) -> (String, String, Opt
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_has_a_bar_for_the_job_and_its_children_lines_above_them_and_none_left_in_the_end() {
     let server = Server::start();
-    let (during, after, code) = one_job(&server, &mut cenote(&["watch", "--url", &server.url(), "import-42"])).await;
+    let (during, after, code) =
+        one_job(&server, &mut cenote(&["watch", "--url", &server.url(), "import-42"])).await;
     assert_eq!(code, Some(0));
     assert!(during.contains('━'), "{during}");
     assert!(!after.contains('━') && !after.contains("1/4 files"), "{after}");

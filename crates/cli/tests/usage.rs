@@ -11,7 +11,19 @@ fn the_help_tells_every_exit_code() {
     let short = ended(&mut cenote(&["watch", "-h"]));
     let Ended { code, out, .. } = ended(&mut cenote(&["watch", "--help"]));
     assert_eq!((code, short.code), (Some(0), Some(0)));
-    for told in ["  0  ", "  1  ", "  2  ", "  3  ", "  4  ", "  5  ", "  6  ", "124  ", "130  ", "REDIS_URL", "--json"] {
+    for told in [
+        "  0  ",
+        "  1  ",
+        "  2  ",
+        "  3  ",
+        "  4  ",
+        "  5  ",
+        "  6  ",
+        "124  ",
+        "130  ",
+        "REDIS_URL",
+        "--json",
+    ] {
         assert!(out.contains(told) && short.out.contains(told), "{told} is not in {out}");
     }
     assert_plain(&out);
@@ -57,7 +69,9 @@ fn the_environment_is_named_when_it_is_at_fault() {
 fn names_that_cannot_be_are_told_by_their_argument() {
     let server = Server::start();
     let url = server.url();
-    for (arguments, expected) in [(["job", "--namespace", "a b"], "--namespace: "), (["", "--namespace", "a"], "JOB: ")] {
+    for (arguments, expected) in
+        [(["job", "--namespace", "a b"], "--namespace: "), (["", "--namespace", "a"], "JOB: ")]
+    {
         let all = [["watch", "--url", &url].as_slice(), &arguments].concat();
         let Ended { code, err, .. } = ended(&mut cenote(&all));
         assert!(code == Some(2) && err.starts_with(&format!("error: {expected}")), "{err}");

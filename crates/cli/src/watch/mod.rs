@@ -64,7 +64,9 @@ pub(crate) struct Options {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|limit| !limit.is_zero()).ok_or_else(|| "it must be a number of seconds above 0".to_owned())
+    seconds
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| "it must be a number of seconds above 0".to_owned())
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
@@ -103,7 +105,8 @@ async fn watch_all(mut options: Options, screen: &Screen) -> Result<Exit, Failur
         is_new
     });
     // No tasks: with this future they are gone, and so are their bars.
-    let mut watches: FuturesUnordered<_> = options.jobs.iter().map(|job| one(&progress, job, screen)).collect();
+    let mut watches: FuturesUnordered<_> =
+        options.jobs.iter().map(|job| one(&progress, job, screen)).collect();
     let mut tell = pin!(tell_of_redis(&pool, screen));
     let mut exit = Exit::Finished;
     loop {

@@ -26,7 +26,8 @@ pub(crate) fn cenote(arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         let is_ours = name.to_str().is_some_and(|name| {
-            name.starts_with("REDIS_") || ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS"].contains(&name)
+            name.starts_with("REDIS_")
+                || ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS"].contains(&name)
         });
         if is_ours {
             command.env_remove(name);
@@ -110,7 +111,8 @@ impl Running {
     #[track_caller]
     pub(crate) fn ended(mut self) -> Ended {
         let mut code = None;
-        let what = format!("the end of the command, which has said {:?} and {:?}", self.out.now(), self.err.now());
+        let what =
+            format!("the end of the command, which has said {:?} and {:?}", self.out.now(), self.err.now());
         eventually(SOON, &what, || {
             code = self.child.try_wait().unwrap();
             code.is_some()

@@ -125,7 +125,8 @@ pub(super) fn name_of(child: &ChildSnapshot) -> String {
 
 fn about(child: &ChildSnapshot) -> String {
     let count = words::count(child.done, child.total, child.unit.as_deref());
-    let mut parts: Vec<_> = words::percent(child.fraction).map(|percent| format!("{percent:>5}")).into_iter().collect();
+    let mut parts: Vec<_> =
+        words::percent(child.fraction).map(|percent| format!("{percent:>5}")).into_iter().collect();
     parts.extend((!count.is_empty()).then_some(count));
     parts.extend(child.message.as_deref().map(words::safe));
     parts.join("  ")

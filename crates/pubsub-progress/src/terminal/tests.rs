@@ -98,7 +98,10 @@ fn phases_warnings_lines_signs_of_life_and_the_end_are_told_at_once() {
     assert_eq!(show(log(Level::Phase, "index")), "job: phase: index");
     assert_eq!(show(log(Level::Warning, "a row is bad")), "job: warning: a row is bad");
     assert_eq!(show(log(Level::Info, "a row")), "job: a row");
-    assert_eq!(show(Event::Gap { at: AT, from: 2, to: 9 }), "job: lines 2 to 9 of its log are not to be had any more");
+    assert_eq!(
+        show(Event::Gap { at: AT, from: 2, to: 9 }),
+        "job: lines 2 to 9 of its log are not to be had any more"
+    );
     let age = Some(Duration::from_secs(12));
     let stalled = Event::Liveness { at: AT, liveness: Liveness::Stalled, heartbeat_age: age };
     assert_eq!(show(stalled), "job: stalled: no sign of life for 12 s");
@@ -112,7 +115,8 @@ fn phases_warnings_lines_signs_of_life_and_the_end_are_told_at_once() {
 #[test]
 fn children_that_are_not_done_are_named() {
     let child = |name: &str, done: u64| json!({ "name": name, "done": done, "total": 4, "weight": 1.0, "fraction": done as f64 / 4.0 });
-    let state = json!({ "fraction": 0.3, "children": [child("files", 1), child("index", 4), child("thumbs", 0)] });
+    let state =
+        json!({ "fraction": 0.3, "children": [child("files", 1), child("index", 4), child("thumbs", 0)] });
     let mut lines = Lines::default();
     assert_eq!(lines.show("job", &update(state), Instant::now()), ["job: 30 % (files 25 %, thumbs 0 %)"]);
 }
@@ -173,7 +177,11 @@ fn a_job_has_a_bar_with_its_figures_and_its_children_below_and_in_the_end_a_line
     let text = shown(&term, &bars);
     let rows: Vec<_> = text.lines().collect();
     assert_eq!(rows[0], "import-42: warning: a row is bad");
-    assert!(rows[2].starts_with("import-42 ━━━━━━━━━━━━") && rows[2].ends_with("50 %  1 min 1 s left  import: b.csv"), "{text}");
+    assert!(
+        rows[2].starts_with("import-42 ━━━━━━━━━━━━")
+            && rows[2].ends_with("50 %  1 min 1 s left  import: b.csv"),
+        "{text}"
+    );
     assert!(rows[3].starts_with("  first   ━━━") && rows[3].ends_with("25 %  1/4 files"), "{text}");
     assert!(rows[4].starts_with("  second  ━") && rows[4].ends_with("12 %  1/8 files"), "{text}");
 
@@ -191,7 +199,8 @@ fn without_a_total_there_is_a_spinner_and_what_is_out_of_the_ordinary_is_said() 
     let (term, mut bars) = screen();
     bars.show("job", &Event::Pending { at: AT }).unwrap();
     assert!(shown(&term, &bars).contains("not known yet"));
-    bars.show("job", &update(json!({ "done": 3, "unit": "rows", "degraded": true, "cancelling": true }))).unwrap();
+    bars.show("job", &update(json!({ "done": 3, "unit": "rows", "degraded": true, "cancelling": true })))
+        .unwrap();
     let text = shown(&term, &bars);
     for part in ["3 rows", "[Redis is away: told by its own process]", "[stopping]"] {
         assert!(text.contains(part), "{part} is not in {text}");

@@ -44,7 +44,8 @@ pub(super) fn percent(fraction: Option<f64>) -> Option<String> {
 
 /// `120 rows/s`, or nothing. With children it is the whole that gets on, which is told by what is left.
 pub(super) fn rate(snapshot: &Snapshot) -> Option<String> {
-    let rate = snapshot.rate.filter(|rate| rate.is_finite() && *rate > 0.0 && snapshot.children.is_empty())?;
+    let rate =
+        snapshot.rate.filter(|rate| rate.is_finite() && *rate > 0.0 && snapshot.children.is_empty())?;
     let unit = snapshot.unit.as_deref();
     if matches!(unit, Some("bytes" | "B")) {
         return Some(format!("{}/s", DecimalBytes(rate as u64)));
@@ -157,6 +158,8 @@ pub(super) fn other(event: &Event) -> Option<String> {
         Event::Lost { .. } => {
             "lost: its record is gone from Redis, and no worker gives a sign of life".to_owned()
         }
-        Event::Snapshot { .. } | Event::Update { .. } | Event::Log { .. } | Event::Liveness { .. } => return None,
+        Event::Snapshot { .. } | Event::Update { .. } | Event::Log { .. } | Event::Liveness { .. } => {
+            return None;
+        }
     })
 }
