@@ -71,7 +71,9 @@ impl View {
             self.at.l = l;
             events.push_back(Event::Gap { at: self.at, from, to: l });
         }
-        self.at = Position::new(known.position.run, known.position.v, 0);
+        // The version of the end is told with the end: whoever goes on from here, or from a line after it, has not seen it.
+        let v = known.position.v - u64::from(latest.status.is_end() && known.position.v > 0);
+        self.at = Position::new(known.position.run, v, 0);
         events.push_back(Event::Snapshot { at: self.at, snapshot: latest.clone() });
     }
 
