@@ -133,3 +133,47 @@ impl Stream for Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+    use std::sync::Arc;
+
+    use cenote_fallback_lru::FallbackLru;
+    use cenote_pool_core::Pool;
+
+    use super::*;
+    use crate::Progress;
+
+    async fn feed(progress: &Progress, jobs: &[&str]) -> Feed {
+        let names: Vec<Arc<str>> = jobs.iter().map(|job| (*job).into()).collect();
+        let mut watches = Vec::new();
+        for job in jobs {
+            watches.push(Some(progress.watch(job).await.unwrap()));
+        }
+        Feed::new(watches, Cursor::start(&names), COMMENT, Duration::from_secs(60), pending())
+    }
+
+    async fn next(feed: &mut Feed) -> Bytes {
+        poll_fn(|cx| Pin::new(&mut *feed).poll_next(cx)).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn clients_of_one_job_are_told_it_in_the_same_bytes_and_those_of_several_with_ids_of_their_own() {
+        let progress = Progress::new(&Pool::embedded(FallbackLru::default()));
+        let job = progress.start("job").await.unwrap();
+        job.log("line");
+        let (mut one, mut two) = (feed(&progress, &["job"]).await, feed(&progress, &["job"]).await);
+        let mut several = feed(&progress, &["job", "other"]).await;
+        for (index, name) in ["", "snapshot", "log"].into_iter().enumerate() {
+            let (first, second) = (next(&mut one).await, next(&mut two).await);
+            assert!(index == 0 || first.windows(name.len()).any(|part| part == name.as_bytes()), "{first:?}");
+            assert_eq!((first.as_ptr(), first.len()), (second.as_ptr(), second.len()), "{first:?}");
+        }
+        assert_eq!(next(&mut several).await, COMMENT);
+        let mut cursor = Cursor::start(&["job".into(), "other".into()]);
+        cursor.seen[0].at = crate::Position { l: 0, ..job.position() };
+        let told = next(&mut several).await;
+        assert!(told.starts_with(format!("id: {}\nevent: snapshot\n", cursor.id()).as_bytes()), "{told:?}");
+    }
+}

@@ -43,11 +43,11 @@ impl Resume {
     }
 
     /// `Err` if `?from=` counts and is not an `id:` of these jobs.
-    pub(super) fn cursor(&self, jobs: &[Arc<str>]) -> Result<Option<Cursor>, Malformed> {
-        match (&self.header, &self.query) {
+    pub(super) fn cursor(self, jobs: &[Arc<str>]) -> Result<Option<Cursor>, Malformed> {
+        match (self.header, self.query) {
             // A browser that has seen no `id:` yet may send an empty one.
-            (Some(header), _) if !header.is_empty() => Ok(Cursor::parse(header, jobs)),
-            (_, Some(query)) => Cursor::parse(query, jobs).map(Some).ok_or(Malformed),
+            (Some(header), _) if !header.is_empty() => Ok(Cursor::parse(&header, jobs)),
+            (_, Some(query)) => Cursor::parse(&query, jobs).map(Some).ok_or(Malformed),
             (_, None) => Ok(None),
         }
     }
