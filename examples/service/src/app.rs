@@ -9,14 +9,15 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use cenote::{Cache, Pool, RateLimiter};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::demo::{self, Demo};
 use crate::features::Flags;
+use crate::jobs::Jobs;
 use crate::loads::Loads;
 use crate::problem::Problem;
 use crate::subscriptions::Subscriptions;
-use crate::{features, health, live, page, search, subscriptions, webhook};
+use crate::{features, health, jobs, live, page, search, subscriptions, webhook};
 
 /// A webhook's body is small; a larger one is refused unread.
 const LARGEST_BODY: usize = 64 << 10;
@@ -29,12 +30,11 @@ pub struct App {
     pub(crate) subscriptions: Subscriptions,
     pub(crate) loads: Loads,
     pub(crate) search: RateLimiter,
+    pub(crate) jobs: Jobs,
     pub(crate) demo: Option<Arc<Demo>>,
-    pub(crate) stopping: Stopping,
+    /// Cancelled once the service stops: answers without an end of their own then end, and so do jobs.
+    pub(crate) stopping: CancellationToken,
 }
-
-/// True once the service stops: answers without an end of their own then end.
-pub(crate) type Stopping = watch::Receiver<bool>;
 
 impl App {
     /// The application on `pool`.
@@ -48,10 +48,10 @@ impl App {
             subscriptions: Subscriptions::new(&pool)?,
             loads: Loads::default(),
             search: search::limiter(&pool)?,
+            jobs: Jobs::new(&pool),
             pool,
             demo: None,
-            // A receiver whose sender is gone keeps its value.
-            stopping: watch::channel(false).1,
+            stopping: CancellationToken::new(),
         })
     }
 
@@ -67,7 +67,7 @@ impl App {
         Self { demo: demo.map(Arc::new), ..self }
     }
 
-    pub(crate) fn stopping(self, stopping: Stopping) -> Self {
+    pub(crate) fn stopping(self, stopping: CancellationToken) -> Self {
         Self { stopping, ..self }
     }
 
@@ -77,6 +77,7 @@ impl App {
             .route("/", get(page::index))
             .route("/app.js", get(page::script))
             .route("/try.js", get(page::buttons))
+            .route("/jobs.js", get(page::jobs))
             .route("/chart.js", get(page::chart))
             .route("/style.css", get(page::style))
             .route("/health/live", get(health::live))
@@ -86,6 +87,9 @@ impl App {
             .route("/api/features/me", get(features::me))
             .route("/api/subscriptions/{id}", get(subscriptions::find).put(subscriptions::change))
             .route("/api/customers/{id}/subscriptions", delete(subscriptions::end_all))
+            .route("/api/jobs", get(jobs::list).post(jobs::start))
+            .route("/api/jobs/{id}/events", get(jobs::events))
+            .route("/api/jobs/{id}/cancel", post(jobs::cancel))
             .route("/webhooks/stripe", post(webhook::stripe));
         if self.demo.is_some() {
             routes = routes
@@ -111,10 +115,10 @@ async fn nothing_here() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "Not found", "There is nothing at this path: GET / is the page.")
 }
 
-/// Every answer here is about this moment.
+/// Every answer here is about this moment. Streams have their own word for it.
 async fn mark(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use cenote::{CloseReport, Error, FallbackLru, Pool, State};
+use cenote_pubsub_progress::sse::WriteTimeoutListener;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
@@ -62,14 +63,15 @@ pub async fn serve(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(target: "service", "listening on http://{address}");
     }
-    let (finish, mut finishing) = watch::channel(false);
-    let app = app.stopping(finishing.clone());
+    let stopping = CancellationToken::new();
+    let app = app.stopping(stopping.clone());
     let pool = app.pool.clone();
     // Small answers, each written at once: waiting to fill a packet would only delay them.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let server = axum::serve(listener, app.router()).with_graceful_shutdown(async move {
-        let _ = finishing.wait_for(|finishing| *finishing).await;
-    });
+    // A client that stops reading is cut off, rather than kept for ever.
+    let listener = WriteTimeoutListener::new(listener);
+    let server =
+        axum::serve(listener, app.router()).with_graceful_shutdown(stopping.clone().cancelled_owned());
     let mut serving = tokio::spawn(server.into_future());
     let failed = tokio::select! {
         why = stop => {
@@ -78,7 +80,7 @@ pub async fn serve(
         }
         error = start(&pool) => Some(error),
     };
-    let _ = finish.send(true);
+    stopping.cancel();
     if timeout(GRACE, &mut serving).await.is_err() {
         tracing::warn!(target: "service", "some requests did not finish within {GRACE:?}: they are cut");
         serving.abort();

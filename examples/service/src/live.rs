@@ -12,8 +12,9 @@ use futures_util::stream::{Stream, unfold};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Stopping};
+use crate::app::App;
 use crate::demo::Wish;
 
 /// How often what has no event of its own is told: counters, latency, the journal.
@@ -68,7 +69,7 @@ struct Feed {
     app: App,
     states: watch::Receiver<cenote::State>,
     wishes: Option<watch::Receiver<Wish>>,
-    stopping: Stopping,
+    stopping: CancellationToken,
     tick: Interval,
 }
 
@@ -76,7 +77,7 @@ impl Feed {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         tokio::select! {
             biased;
-            () = stopped(&mut self.stopping) => return None,
+            () = self.stopping.cancelled() => return None,
             () = changed(Some(&mut self.states)) => {}
             () = changed(self.wishes.as_mut()) => {}
             _ = self.tick.tick() => {}
@@ -94,10 +95,4 @@ async fn changed<T>(receiver: Option<&mut watch::Receiver<T>>) {
         return;
     }
     std::future::pending::<()>().await;
-}
-
-async fn stopped(stopping: &mut Stopping) {
-    if stopping.wait_for(|stopping| *stopping).await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

@@ -1,4 +1,4 @@
-//! The live page: five files, compiled in.
+//! The live page: six files, compiled in.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -9,6 +9,8 @@ pub const INDEX_HTML: &str = include_str!("page/index.html");
 pub const SCRIPT: &str = include_str!("page/app.js");
 /// What its buttons do.
 pub const BUTTONS: &str = include_str!("page/try.js");
+/// Its imports.
+pub const JOBS: &str = include_str!("page/jobs.js");
 /// What it draws.
 pub const CHART: &str = include_str!("page/chart.js");
 /// How it looks.
@@ -27,6 +29,10 @@ pub(crate) async fn script() -> impl IntoResponse {
 
 pub(crate) async fn buttons() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], BUTTONS)
+}
+
+pub(crate) async fn jobs() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], JOBS)
 }
 
 pub(crate) async fn chart() -> impl IntoResponse {

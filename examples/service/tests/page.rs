@@ -10,18 +10,19 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use cenote::{FallbackLru, Pool};
-use cenote_service::{App, BUTTONS, CHART, Demo, INDEX_HTML, SCRIPT, STYLE, Wish};
+use cenote_service::{App, BUTTONS, CHART, Demo, INDEX_HTML, JOBS, SCRIPT, STYLE, Wish};
 use cenote_testkit::{Server, dead_port};
 use common::browser::{Page, chromium};
 use common::{Service, pool};
 
 #[tokio::test]
-async fn the_page_and_its_four_files_are_served_and_nothing_is_fetched_from_elsewhere() {
+async fn the_page_and_its_five_files_are_served_and_nothing_is_fetched_from_elsewhere() {
     let service = Service::start(Pool::embedded(FallbackLru::default())).await;
     for (path, kind, text) in [
         ("/", "text/html; charset=utf-8", INDEX_HTML),
         ("/app.js", "text/javascript; charset=utf-8", SCRIPT),
         ("/try.js", "text/javascript; charset=utf-8", BUTTONS),
+        ("/jobs.js", "text/javascript; charset=utf-8", JOBS),
         ("/chart.js", "text/javascript; charset=utf-8", CHART),
         ("/style.css", "text/css; charset=utf-8", STYLE),
     ] {
@@ -45,7 +46,7 @@ async fn the_page_and_its_four_files_are_served_and_nothing_is_fetched_from_else
 #[test]
 fn every_id_that_the_script_uses_is_on_the_page_once() {
     let of = |script: &'static str| between(script, "byId(\"").chain(between(script, "write(\""));
-    let used: BTreeSet<&str> = of(SCRIPT).chain(of(BUTTONS)).collect();
+    let used: BTreeSet<&str> = of(SCRIPT).chain(of(BUTTONS)).chain(of(JOBS)).collect();
     assert!(used.len() > 20, "{used:?}");
     for id in used {
         assert_eq!(INDEX_HTML.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");

@@ -4,6 +4,7 @@
 mod common;
 mod features;
 mod health;
+mod jobs;
 mod live;
 mod process;
 mod search;
