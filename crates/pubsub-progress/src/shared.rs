@@ -73,14 +73,14 @@ impl Shared {
     /// asked to stop.
     pub(crate) fn ensure_driver(&self) {
         if !self.is_over() {
-            spawn_once(&self.driving, || job::drive(self.weak.clone()));
+            spawn_once(&self.driving, &self.weak, || job::drive(self.weak.clone()));
         }
         self.ensure_reader();
     }
 
     pub(crate) fn ensure_reader(&self) {
         if !self.embedded && !self.is_over() {
-            spawn_once(&self.reading, || hub::read(self.weak.clone()));
+            spawn_once(&self.reading, &self.weak, || hub::read(self.weak.clone()));
         }
     }
 }
@@ -101,7 +101,11 @@ impl Flush for Shared {
     }
 }
 
-fn spawn_once<F: Future<Output = ()> + Send + 'static>(running: &Arc<AtomicBool>, task: impl FnOnce() -> F) {
+fn spawn_once<F: Future<Output = ()> + Send + 'static>(
+    running: &Arc<AtomicBool>,
+    of: &Weak<Shared>,
+    task: impl FnOnce() -> F,
+) {
     if running.load(Ordering::Acquire) {
         return;
     }
@@ -110,7 +114,7 @@ fn spawn_once<F: Future<Output = ()> + Send + 'static>(running: &Arc<AtomicBool>
         return;
     }
     // Let go of when the task ends, however it does: with its runtime, too.
-    let guard = Running(running.clone());
+    let guard = Running { flag: running.clone(), of: of.clone() };
     let task = task();
     handle.spawn(async move {
         let _guard = guard;
@@ -118,11 +122,17 @@ fn spawn_once<F: Future<Output = ()> + Send + 'static>(running: &Arc<AtomicBool>
     });
 }
 
-struct Running(Arc<AtomicBool>);
+struct Running {
+    flag: Arc<AtomicBool>,
+    of: Weak<Shared>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.flag.store(false, Ordering::Release);
+        if let Some(shared) = self.of.upgrade() {
+            shared.hub.wake_all();
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Hub {
         self.back.lock().map(|back| back.elapsed())
     }
 
+    /// Whoever listened is no more: a watcher that is polled starts another.
+    pub(crate) fn wake_all(&self) {
+        self.all().iter().for_each(|entry| entry.wakers.wake());
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         self.entries.lock().values().cloned().collect()
     }

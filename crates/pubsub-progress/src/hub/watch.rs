@@ -110,9 +110,9 @@ impl Watch {
             if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
                 self.waker = Some(cx.waker().clone());
                 self.entry.wakers.set(self.place, cx.waker());
-                // Another runtime may be the only one that is left.
-                self.shared.ensure_reader();
             } else if self.entry.news() == self.seen {
+                // This runtime may be the only one that is left.
+                self.shared.ensure_reader();
                 return Poll::Pending;
             }
             let known = self.entry.known();
@@ -122,6 +122,7 @@ impl Watch {
             let more = !self.events.is_empty();
             drop(known);
             if !more && !self.closed {
+                self.shared.ensure_reader();
                 return Poll::Pending;
             }
         }
