@@ -169,6 +169,11 @@ async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
     page.click("keep");
     page.shows("by-redis", "(100 %)");
     page.shows("state", "ready");
+    for seconds in [40, 25] {
+        service.post(&format!("/api/jobs?seconds={seconds}"), "").await;
+    }
+    page.shows("jobs-stream", "2 under way");
+    phone.shows("jobs-stream", "2 under way");
     look(&mut page, &mut phone, "page");
 
     page.click("demo-button");
@@ -181,6 +186,7 @@ async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
     page.eventually("the fallback's part is told", |page| page.text("tier-fallback") != "0");
     page.shows("chart-words", "Redis did not answer at");
     page.shows("demo-button", "Bring Redis back");
+    page.shows("jobs", "told by this process while Redis is away");
     page.shows("asked", "Live: told at each change.");
     phone.shows("state", "degraded");
     phone.shows("demo-button", "Bring Redis back");
