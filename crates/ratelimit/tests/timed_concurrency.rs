@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -36,13 +37,23 @@ struct Seen {
     closed: u64,
     /// At once, of those that Redis did not let in.
     most: u64,
-    times: Vec<Duration>,
+    times: Times,
+}
+
+/// Too many to be printed.
+#[derive(Default)]
+struct Times(Vec<Duration>);
+
+impl fmt::Debug for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} looks, {:?} at most", self.0.len(), self.0.iter().max())
+    }
 }
 
 impl Seen {
     /// How long all but one in a hundred took at most.
     fn nearly_all(&self) -> Duration {
-        let mut times = self.times.clone();
+        let mut times = self.times.0.clone();
         times.sort_unstable();
         times[(times.len() - 1) * 99 / 100]
     }
@@ -58,7 +69,7 @@ async fn load(limiter: &ConcurrencyLimiter, time: Duration) -> Seen {
             while began.elapsed() < time {
                 let asked = Instant::now();
                 let result = within(SOON, limiter.try_acquire("hot")).await;
-                seen.times.push(asked.elapsed());
+                seen.times.0.push(asked.elapsed());
                 match &result {
                     Err(AcquireError::Full { limit, .. }) if *limit == SHARE => seen.full += 1,
                     Err(AcquireError::Unavailable) => seen.closed += 1,
@@ -87,7 +98,7 @@ async fn load(limiter: &ConcurrencyLimiter, time: Duration) -> Seen {
         sum.open += seen.open;
         sum.full += seen.full;
         sum.closed += seen.closed;
-        sum.times.extend(seen.times);
+        sum.times.0.extend(seen.times.0);
     }
     sum
 }
