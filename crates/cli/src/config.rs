@@ -10,15 +10,16 @@ use crate::exit::{Exit, Failure};
 const VARIABLE: &str = "REDIS_URL";
 const FLAG: &str = "--url";
 
+const WHERE: &str =
+    "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db] or unix:///path";
+const DEFAULTS: &str = "Without either it is redis://localhost:6379/0. The other settings come from the environment in any \
+    case: REDIS_CONNECT_TIMEOUT, REDIS_SOCKET_TIMEOUT and their like. A password is better given by REDIS_URL: arguments are \
+    seen by everybody on the machine.";
+
 /// Which Redis.
 #[derive(Debug, Args)]
 pub(crate) struct Redis {
-    /// Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db] or unix:///path
-    ///
-    /// Without either it is redis://localhost:6379/0. The other settings come from the environment in any case:
-    /// REDIS_CONNECT_TIMEOUT, REDIS_SOCKET_TIMEOUT and their like. A password is better given by REDIS_URL: arguments are
-    /// seen by everybody on the machine.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = WHERE, long_help = format!("{WHERE}\n\n{DEFAULTS}"))]
     url: Option<String>,
 }
 

@@ -64,7 +64,7 @@ impl Responder {
     pub async fn respond(&self, jobs: impl IntoIterator<Item = impl AsRef<str>>, resume: Resume) -> Response {
         let jobs = match distinct(jobs) {
             Ok(jobs) => jobs,
-            Err(problem) => return problem,
+            Err(detail) => return problem(StatusCode::BAD_REQUEST, &detail),
         };
         let given = match resume.cursor(&jobs) {
             Ok(given) => given,
@@ -120,21 +120,20 @@ async fn stopped(pool: Pool, stop: Option<CancellationToken>) {
 }
 
 /// Each job once, in the order in which they were asked for.
-fn distinct(asked: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<Arc<str>>, Response> {
+fn distinct(asked: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<Arc<str>>, String> {
     let mut jobs: Vec<Arc<str>> = Vec::new();
     for job in asked {
         if jobs.iter().all(|other| **other != *job.as_ref()) {
             if jobs.len() == MOST {
-                let detail = format!(
+                return Err(format!(
                     "One stream tells of at most {MOST} jobs: ask for fewer, or for several streams."
-                );
-                return Err(problem(StatusCode::BAD_REQUEST, &detail));
+                ));
             }
             jobs.push(job.as_ref().into());
         }
     }
     if jobs.is_empty() {
-        return Err(problem(StatusCode::BAD_REQUEST, "The stream of no job: name at least one."));
+        return Err("The stream of no job: name at least one.".to_owned());
     }
     Ok(jobs)
 }
