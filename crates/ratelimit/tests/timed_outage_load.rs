@@ -30,7 +30,7 @@ enum Fault {
     Frozen,
     /// The first node alone: its connections are reset, and so are new ones.
     CutOff,
-    /// The first node alone: nothing comes and goes.
+    /// The first node alone: nothing comes and goes, and all of it later, as TCP does.
     Silent,
 }
 
@@ -118,7 +118,10 @@ async fn outage(fault: Fault, on_outage: OnOutage) -> Outage {
             proxy.reset_on_accept(true);
             proxy.cut();
         }
-        Fault::Silent => proxy.blackhole(true),
+        Fault::Silent => {
+            proxy.stall_requests();
+            proxy.stall_replies();
+        }
     }
     away.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(if is_long() { 3_500 } else { 1_500 })).await;
@@ -153,7 +156,7 @@ async fn outage(fault: Fault, on_outage: OnOutage) -> Outage {
 }
 
 async fn answers(limiter: &RateLimiter) {
-    eventually_async(SOON, "Redis decides", || async {
+    eventually_async(MINUTE, "Redis decides", || async {
         limiter.check("any").await.unwrap().source == Source::Redis
     })
     .await;
