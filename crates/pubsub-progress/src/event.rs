@@ -57,7 +57,8 @@ pub enum Event {
         /// Up to where.
         at: Position,
     },
-    /// The present state: where the watch begins, after a gap, or when a new attempt began.
+    /// The present state: where the watch begins, after a gap, or when a new attempt began. Of a job that has ended its
+    /// position is before the end, which follows.
     Snapshot {
         /// Up to where.
         at: Position,
