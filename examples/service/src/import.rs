@@ -53,18 +53,19 @@ impl Import {
             self.job.child(name).weight(f64::from(weight)).unit(unit).total(total).clone()
         });
         self.job.phase("downloading");
-        self.part(&download, BYTES, WEIGHTS[0], |_| None).await?;
+        self.part("downloaded", &download, BYTES, WEIGHTS[0], |_| None).await?;
         self.job.phase("reading");
-        self.part(&read, ROWS, WEIGHTS[1], |step| {
+        self.part("read", &read, ROWS, WEIGHTS[1], |step| {
             (step % 20 == 7).then(|| format!("row {}: no address, left out", step * ROWS / STEPS + 41))
         })
         .await?;
         self.job.phase("storing");
-        self.part(&store, ROWS, WEIGHTS[2], |_| None).await
+        self.part("stored", &store, ROWS, WEIGHTS[2], |_| None).await
     }
 
     async fn part(
         &self,
+        what: &str,
         child: &Child,
         total: u64,
         weight: u32,
@@ -83,7 +84,7 @@ impl Import {
                 self.job.warn(&warning);
             }
             if step % 20 == 0 {
-                self.job.log(&format!("{} of {total}", total * step / STEPS));
+                self.job.log(&format!("{what} {} of {total}", total * step / STEPS));
             }
         }
         child.finish();
