@@ -14,6 +14,8 @@ use crate::decision::Verdict;
 use crate::quota::Rate;
 
 const SHARDS: usize = 16;
+/// Replies overtake each other by no more than this. What comes later counts, though the server's clock was far ahead before.
+const OVERTAKES_US: u64 = 60_000_000;
 
 type Shard = Mutex<LruCache<Box<[u8]>, Seed>>;
 
@@ -57,7 +59,9 @@ impl Seeds {
             let mut shard = shard.lock();
             let seed = Seed { rate: item.rate, decided, at: now, reset: verdict.reset };
             match shard.get_mut(&item.key[..]) {
-                Some(old) if old.decided > decided || (old.decided == decided && old.reset > seed.reset) => {}
+                Some(old)
+                    if now.saturating_sub(old.at) < OVERTAKES_US
+                        && (old.decided > decided || (old.decided == decided && old.reset > seed.reset)) => {}
                 Some(_) if seed.reset == 0 => drop(shard.pop(&item.key[..])),
                 Some(old) => *old = seed,
                 None if seed.reset == 0 => {}
@@ -114,6 +118,17 @@ mod tests {
         seeds.note(&[item("a")], &[owes(5)], 10, 3);
         seeds.forget(&[item("a")]);
         assert_eq!(reset("a"), None);
+    }
+
+    #[test]
+    fn a_server_whose_clock_was_a_year_ahead_is_believed_again() {
+        let seeds = Seeds::new(100);
+        let reset = || seeds.find(b"a").map(|seed| seed.reset);
+        seeds.note(&[item("a")], &[owes(300)], 31_536_000_000_000, 0);
+        seeds.note(&[item("a")], &[owes(200)], 7, 1);
+        assert_eq!(reset(), Some(300), "it may have been overtaken");
+        seeds.note(&[item("a")], &[owes(100)], 60_000_007, OVERTAKES_US);
+        assert_eq!(reset(), Some(100));
     }
 
     #[test]
