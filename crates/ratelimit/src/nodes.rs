@@ -50,7 +50,8 @@ impl Nodes {
         self.said.unwrap_or_else(|| self.counted.load(Ordering::Relaxed))
     }
 
-    /// Redis has answered a call just now: it is told that this process lives, if it is time to, on a task of this runtime.
+    /// Redis has answered a call just now, or tokens it gave before were spent: it is told that this process lives, if it is
+    /// time to, on a task of this runtime.
     pub(crate) fn seen(self: &Arc<Self>, now: u64) {
         if self.said.is_some() {
             return;

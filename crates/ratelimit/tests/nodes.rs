@@ -6,7 +6,7 @@ use std::env;
 use std::time::Duration;
 
 use cenote_pool_core::redis::cmd;
-use cenote_ratelimit::{Quota, RateLimiter, RateLimiterBuilder, Source};
+use cenote_ratelimit::{Lease, Quota, RateLimiter, RateLimiterBuilder, Source};
 use cenote_testkit::{Server, eventually_async};
 use common::process::{Process, ROLE, URL};
 use common::{MINUTE, SOON, patient, pool};
@@ -112,4 +112,21 @@ async fn a_server_that_does_not_let_processes_be_counted_is_told_of_once_and_dec
     }
     assert_eq!(log.text().matches("processes cannot be counted").count(), 1);
     assert_eq!((limiter.nodes(), limiter.stats().misses, limiter.stats().failures), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn who_spends_a_long_lease_and_asks_redis_nothing_is_counted_all_the_same() {
+    let server = Server::start();
+    let lease = Lease::of(10_000).for_at_most(MINUTE * 60);
+    let builder = patient(&pool(server.url()), "counted").quota(Quota::per_hour(100_000));
+    let leasing = builder.count_nodes_every(EVERY).lease(lease).build().unwrap();
+    leasing.check("held").await.unwrap();
+    let known = || server.observer().get::<u64>(&["ZCARD", KEY]);
+    eventually_async(SOON, "it is told of", || async { known() == 1 }).await;
+    let () = cmd("DEL").arg(KEY).query_async(&mut pool(server.url()).conn()).await.unwrap();
+    eventually_async(SOON, "it is told of again", || async {
+        assert_eq!(leasing.check("held").await.unwrap().source, Source::Lease);
+        known() == 1
+    })
+    .await;
 }

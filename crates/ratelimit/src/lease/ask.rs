@@ -69,7 +69,10 @@ impl RateLimiter {
             None => self.policies().iter().map(Policy::rate).eq(held.iter().copied()),
         };
         let taken = leases.table.take(subject, cost, now, same);
-        Ok(taken.map(|taken| engine.told(taken.decision(Source::Lease, now))))
+        let Some(taken) = taken else { return Ok(None) };
+        // Who spends what it holds may not ask Redis for long, and is to be counted all the same.
+        engine.nodes.seen(now);
+        Ok(Some(engine.told(taken.decision(Source::Lease, now))))
     }
 
     async fn lease(
