@@ -15,6 +15,9 @@ use crate::limiter::{Policy, RateLimiter};
 use crate::nodes::Nodes;
 use crate::quota::Quota;
 
+/// Nobody waits for longer, and times that are added up must not overflow.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 pub(crate) type Resolver = dyn Fn(&str, &str) -> Option<Quota> + Send + Sync;
 
 /// What a limiter does while Redis does not answer.
@@ -139,7 +142,7 @@ impl RateLimiterBuilder {
     }
 
     /// How long a call waits for Redis. After three calls in a row that waited in vain, Redis is left alone for a
-    /// second, and then asked by one call. Default 50 ms.
+    /// second, and then asked by one call. A day at most; default 50 ms.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -229,6 +232,7 @@ impl RateLimiterBuilder {
         wrong(self.policies.is_empty(), "it has no quota: add one with .quota(..) or .policy(..)");
         wrong(self.nodes == Some(0), "nodes must be at least 1");
         wrong(self.limit.is_zero(), "timeout must be more than 0");
+        wrong(self.limit > LONGEST, "timeout must be a day at most");
         problems
     }
 }

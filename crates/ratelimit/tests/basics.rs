@@ -282,6 +282,7 @@ fn settings_that_cannot_be_are_refused_with_what_would_be_right() {
         (named("a").quota(quota).quota(quota), "give one another name"),
         (named("a").quota(quota).nodes(0), "nodes must be at least 1"),
         (named("a").quota(quota).timeout(Duration::ZERO), "timeout must be more than 0"),
+        (named("a").quota(quota).timeout(Duration::MAX), "timeout must be a day at most"),
         (named("a").quota(Quota::per_second(0)), "at least 1"),
     ] {
         let error = builder.build().unwrap_err().to_string();

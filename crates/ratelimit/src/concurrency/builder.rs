@@ -60,7 +60,7 @@ impl ConcurrencyLimiterBuilder {
     }
 
     /// How long one look at Redis takes at most. After three in a row that waited in vain, Redis is left alone for a
-    /// second, and then asked by one call. Default 50 ms.
+    /// second, and then asked by one call. A day at most; default 50 ms.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
@@ -81,6 +81,7 @@ impl ConcurrencyLimiterBuilder {
         wrong(self.most == 0, "at least 1 must be allowed to hold a key");
         wrong(self.nodes == 0, "nodes must be at least 1");
         wrong(self.limit.is_zero(), "timeout must be more than 0");
+        wrong(self.limit > LONGEST, "timeout must be a day at most");
         wrong(!(SHORTEST..=LONGEST).contains(&self.lifetime), "lifetime must be 30 ms to a day");
         if !problems.is_empty() {
             return Err(Error::Config(format!("limiter {:?}: {}", self.name, problems.join("; "))));
