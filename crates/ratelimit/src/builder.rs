@@ -40,7 +40,8 @@ pub enum OnOutage {
 /// since then came at the new rate. Nothing is written before a charge by the new quota is taken.
 ///
 /// In a table's bucket that several keys share while Redis is away, tokens used always stay used. A refund counts by the
-/// quota of its own call, whichever it was that was charged by.
+/// quota of its own call, whichever it was that was charged by; with [`Reset`](Self::Reset), what was charged by another quota
+/// than the key has now is forgotten already, and is not given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnQuotaChange {

@@ -2,7 +2,8 @@
 -- ARGV: now ('' asks the server), mode, time of the charge that is refunded; for each key c, p, burst, cost; what becomes of
 -- the debt of another quota. Stored: debt, since when, and p, c, burst of its quota.
 -- Modes: 0 looks, 1 charges all or nothing, 2 charges in any case, 3 refunds what has not drained since its charge.
--- Of another quota: 0 keeps the tokens used, 1 nothing, 2 the used part of the burst.
+-- Of another quota: 0 keeps the tokens used, 1 nothing, 2 the used part of the burst. Where nothing is kept, what is amended
+-- late was charged by a quota that is no more: a refund gives nothing back, and more that is charged is owed by the other.
 local MOST = 9007199254740991
 local ceil, floor, max, min = math.ceil, math.floor, math.max, math.min
 local now, mode, charged, inherit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), ARGV[4 * #KEYS + 4]
@@ -20,6 +21,11 @@ for i, key in ipairs(KEYS) do
     d, since, old, oldc, oldburst = min(tonumber(d), MOST), tonumber(since), tonumber(old), tonumber(oldc), tonumber(oldburst)
     local former = (oldburst or 0) * old
     local other = old ~= p or (former > 0 and (oldc ~= c or oldburst ~= burst))
+    if other and inherit == '1' and former > 0 and (mode == '2' or mode == '3') then
+      if mode == '3' then cost = 0 end
+      other, c, p, burst = false, oldc, old, oldburst
+      cap, need = burst * p, cost * p
+    end
     if other and inherit == '1' then
       d, since = 0, min(since, now)
     elseif other and inherit == '2' and former > 0 then

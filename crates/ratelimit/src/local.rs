@@ -94,7 +94,8 @@ impl Local {
         let mut changes: Vec<Change> = Vec::with_capacity(items.len());
         let mut room = 0;
         for item in items {
-            let share = Share { rate: item.rate, nodes: here.nodes };
+            let (rate, cost) = self.amended(item, mode);
+            let share = Share { rate, nodes: here.nodes };
             let place = self.place(item, &mut room, now);
             // Two subjects may meet in the shared bucket.
             let before = changes.iter().rev().find(|other| {
@@ -104,7 +105,7 @@ impl Local {
                 || self.units(item, place, &share, here),
                 |other| other.after.units_at(&share, OnQuotaChange::KeepUsed, now),
             );
-            let (verdict, writes, after) = share.judge(units, item.cost, mode, now);
+            let (verdict, writes, after) = share.judge(units, cost, mode, now);
             verdicts.push(verdict);
             changes.push(Change { item, place, writes, after });
         }
@@ -135,6 +136,17 @@ impl Local {
             if let Some(debt) = self.debts.get_mut(&item.key[..]) {
                 (debt.units, debt.gone) = (0, 0);
             }
+        }
+    }
+
+    /// By which quota, and how much. Where nothing is kept of another quota, what is amended late was charged by one that is
+    /// no more: a refund gives nothing back, and more that is charged is owed by the other.
+    fn amended(&self, item: &Item, mode: Mode) -> (Rate, u64) {
+        let debt = self.debts.get(&item.key[..]).filter(|debt| debt.units > 0 && debt.of.rate != item.rate);
+        match (mode, debt) {
+            (Mode::Refund(_), Some(debt)) if self.change == OnQuotaChange::Reset => (debt.of.rate, 0),
+            (Mode::Force, Some(debt)) if self.change == OnQuotaChange::Reset => (debt.of.rate, item.cost),
+            _ => (item.rate, item.cost),
         }
     }
 

@@ -4,8 +4,8 @@ mod common;
 
 use cenote_pool_core::redis::cmd;
 use cenote_ratelimit::{Error, Lease, OnQuotaChange, Quota, RateLimiter, Source};
-use cenote_testkit::Server;
-use common::{patient, pool};
+use cenote_testkit::{Server, eventually_async};
+use common::{SOON, patient, pool};
 
 const CHANGES: [OnQuotaChange; 3] =
     [OnQuotaChange::KeepUsed, OnQuotaChange::Reset, OnQuotaChange::Proportional];
@@ -123,4 +123,42 @@ async fn a_debt_in_the_form_of_before_is_read() {
         let () = cmd("SET").arg(&key).arg(stored).query_async(&mut pool.conn()).await.unwrap();
         assert_eq!(limiter.check("a").await.unwrap().remaining, 5);
     }
+}
+
+#[tokio::test]
+async fn what_is_settled_after_the_quota_has_changed_forgets_nothing_of_the_new_one() {
+    let server = Server::start();
+    for actual in [Some(0), Some(3), None] {
+        let limiter =
+            limiter(&server, &format!("late{actual:?}").replace(['(', ')'], ""), OnQuotaChange::Reset);
+        let reservation = limiter.reserve("a", 2).await.unwrap();
+        limiter.set_quota("default", Quota::per_hour(20)).unwrap();
+        assert_eq!(limiter.check_n("a", 15).await.unwrap().remaining, 5);
+        match actual {
+            Some(actual) => reservation.settle(actual).await,
+            None => {
+                drop(reservation);
+                let script = || server.observer().calls("evalsha");
+                let before = script();
+                eventually_async(SOON, "it is given back", || async { script() > before }).await;
+            }
+        }
+        let more = actual.unwrap_or_default().saturating_sub(2);
+        assert_eq!(limiter.peek("a").await.unwrap().remaining, 5 - more, "{actual:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_of_the_old_quota_that_is_given_back_forgets_nothing_of_the_new_one() {
+    let server = Server::start();
+    let pool = pool(server.url());
+    let builder = patient(&pool, "back").quota(Quota::per_hour(40)).nodes(1).lease(Lease::of(10));
+    let limiter = builder.on_quota_change(OnQuotaChange::Reset).build().unwrap();
+    let exact = patient(&pool, "back").quota(Quota::per_hour(80)).nodes(1);
+    let exact = exact.on_quota_change(OnQuotaChange::Reset).build().unwrap();
+    limiter.check("a").await.unwrap();
+    // Processes with leases hear of it one after another.
+    assert_eq!(exact.check_n("a", 60).await.unwrap().remaining, 20);
+    limiter.return_leases().await;
+    assert_eq!(exact.peek("a").await.unwrap().remaining, 20);
 }

@@ -185,8 +185,19 @@ impl Model {
         found.iter().zip(asked).map(one).collect()
     }
 
+    /// The rule of what was used, if it is another and what was used by this one is forgotten.
+    fn other(&self, key: &str, rule: Rule) -> Option<Rule> {
+        let of = self.used.get(key)?.of;
+        let same = of.pace() == rule.pace() && of.burst == rule.burst;
+        (self.change == OnQuotaChange::Reset && !same).then_some(of)
+    }
+
     /// Of what was charged at `charged` only what has not come back since.
     pub(crate) fn refund(&mut self, key: &str, rule: Rule, cost: u64, charged: i128, now: i128) {
+        if let Some(other) = self.other(key, rule) {
+            self.used(key, other, now);
+            return;
+        }
         let (tokens, at) = self.used(key, rule, now);
         let given = (Exact::whole(cost) - rule.back_in((at - charged).max(0))).at_least_zero();
         if given != Exact::whole(0) {
@@ -195,6 +206,7 @@ impl Model {
     }
 
     pub(crate) fn force(&mut self, key: &str, rule: Rule, cost: u64, now: i128) {
+        let rule = self.other(key, rule).unwrap_or(rule);
         let (tokens, at) = self.used(key, rule, now);
         if cost > 0 {
             self.keep(key, rule, tokens + Exact::whole(cost), at);
