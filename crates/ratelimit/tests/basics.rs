@@ -207,9 +207,17 @@ async fn what_was_refused_is_refused_again_without_redis_until_it_is_given_back(
     let server = Server::start();
     let limiter = limiter(&pool(server.url()), "block", Quota::per_hour(2));
     let first = limiter.check_n("a", 2).await.unwrap();
+    let mut began = Instant::now();
     assert_eq!(limiter.check("a").await.unwrap().source, Source::Redis);
-    let blocked = limiter.check("a").await.unwrap();
-    assert_eq!((blocked.allowed, blocked.source), (false, Source::BlockedLocally));
+    let mut blocked = limiter.check("a").await.unwrap();
+    while blocked.source != Source::BlockedLocally {
+        // The machine stopped for longer than Redis is left alone.
+        assert!(began.elapsed() >= Duration::from_secs(1), "{blocked:?}");
+        began = Instant::now();
+        limiter.check("a").await.unwrap();
+        blocked = limiter.check("a").await.unwrap();
+    }
+    assert!(!blocked.allowed);
     assert!(blocked.retry_after > Duration::from_secs(1_700), "{blocked:?}");
     limiter.refund("a", 1, &first).await.unwrap();
     assert!(limiter.check("a").await.unwrap().allowed);
@@ -217,7 +225,8 @@ async fn what_was_refused_is_refused_again_without_redis_until_it_is_given_back(
     assert!(limiter.reset("a").await.unwrap());
     assert_eq!(limiter.check("a").await.unwrap().remaining, 1);
     let stats = limiter.stats();
-    assert_eq!((stats.redis_allowed, stats.redis_refused, stats.blocked_locally), (3, 2, 1));
+    assert_eq!((stats.redis_allowed, stats.blocked_locally), (3, 1));
+    assert!(stats.redis_refused >= 2, "{stats:?}");
 }
 
 #[tokio::test]

