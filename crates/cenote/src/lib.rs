@@ -35,8 +35,9 @@
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
 //! re-exported because its types are part of this interface; its optional parts (`script`, `streams`, ...) are
 //! switched on by depending on `redis` 1.8 with those features. So are the cache's codecs, compression and metrics
-//! (`postcard`, `msgpack`, `lz4`, `zstd`, `metrics`), by depending on `cenote-cache` with them, and the events for browsers
-//! of `cenote-pubsub-progress` (`sse`).
+//! (`postcard`, `msgpack`, `lz4`, `zstd`, `metrics`), by depending on `cenote-cache` with them, the events for browsers
+//! of `cenote-pubsub-progress` (`sse`), and the layer for HTTP services and the metrics of `cenote-ratelimit` (`tower`,
+//! `metrics`).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{

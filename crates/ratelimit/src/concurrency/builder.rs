@@ -53,7 +53,7 @@ impl ConcurrencyLimiterBuilder {
     }
 
     /// How many processes share the limit. While Redis does not answer, each hands out permits of a key while it has
-    /// less than 1/n of them out, and one at least. Default 1.
+    /// less than 1/n of them out, and one at least. Default 1, as nobody counts them: each hands out all.
     pub fn nodes(mut self, nodes: u64) -> Self {
         self.nodes = nodes;
         self
