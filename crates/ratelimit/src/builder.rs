@@ -204,7 +204,7 @@ impl RateLimiterBuilder {
         }
         let mut policies = Vec::with_capacity(self.policies.len());
         for (name, quota) in std::mem::take(&mut self.policies) {
-            policies.push(Policy::new(&name, quota.rate()?));
+            policies.push(Policy::new(&name, quota.rate_of(&self.name, &name)?));
         }
         let embedded = self.pool.state() == State::Embedded;
         let (prefix, resolver) = (key::prefix(&self.name), self.resolver.take());

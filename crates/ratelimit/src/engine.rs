@@ -51,6 +51,10 @@ pub(crate) enum Looked {
 }
 
 impl Engine {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn new(builder: RateLimiterBuilder, nodes: Arc<Nodes>, embedded: bool) -> Self {
         let seeded = !embedded && builder.on_outage == OnOutage::Fallback;
         Self {

@@ -154,7 +154,8 @@ impl RateLimiter {
         quota: &Quota,
     ) -> Result<Decision, Error> {
         let Some(policy) = self.inner.policies.first() else { return Err(none_called("default")) };
-        let items = [self.item(policy, quota.rate()?, &text(key), 1)?];
+        let rate = quota.rate_of(self.inner.engine.name(), &policy.name)?;
+        let items = [self.item(policy, rate, &text(key), 1)?];
         self.inner.engine.charge(&items).await
     }
 
@@ -297,7 +298,7 @@ impl RateLimiter {
     ///
     /// The quota cannot be kept, or there is no such policy. Then nothing has changed.
     pub fn set_quota(&self, policy: &str, quota: Quota) -> Result<(), Error> {
-        let rate = quota.rate()?;
+        let rate = quota.rate_of(self.inner.engine.name(), policy)?;
         let found = self.inner.policies.iter().find(|one| *one.name == *policy);
         *found.ok_or_else(|| none_called(policy))?.rate.write() = rate;
         Ok(())
@@ -352,7 +353,7 @@ impl RateLimiter {
             let policy = self.inner.policies.iter().find(|policy| *policy.name == **name);
             let policy = policy.ok_or_else(|| none_called(name))?;
             let rate = match quota {
-                Some(quota) => quota.rate()?,
+                Some(quota) => quota.rate_of(self.inner.engine.name(), name)?,
                 None => self.rate(policy, subject)?,
             };
             let item = self.item(policy, rate, subject, *cost)?;
@@ -372,7 +373,7 @@ impl RateLimiter {
     fn rate(&self, policy: &Policy, subject: &str) -> Result<Rate, Error> {
         let resolver = self.inner.resolver.as_ref();
         match resolver.and_then(|resolver| resolver(&policy.name, subject)) {
-            Some(quota) => Ok(quota.rate()?),
+            Some(quota) => Ok(quota.rate_of(self.inner.engine.name(), &policy.name)?),
             None => Ok(policy.rate()),
         }
     }

@@ -79,7 +79,7 @@ impl Quota {
     }
 
     pub(crate) fn rate(&self) -> Result<Rate, InvalidQuota> {
-        let wrong = |why: String| Err(InvalidQuota { quota: *self, why });
+        let wrong = |why: String| Err(InvalidQuota { place: String::new(), quota: *self, why });
         if self.count == 0 || self.burst == Some(0) {
             return wrong("count and burst must be at least 1".to_owned());
         }
@@ -87,6 +87,12 @@ impl Quota {
             return wrong("the period must be longer than zero".to_owned());
         }
         self.exact().map_or_else(|| wrong(self.what_would_fit()), Ok)
+    }
+
+    /// As [`rate`](Self::rate), with an error that says whose quota it is.
+    pub(crate) fn rate_of(&self, limiter: &str, policy: &str) -> Result<Rate, InvalidQuota> {
+        let place = || format!("limiter {limiter:?}, policy {policy:?}: ");
+        self.rate().map_err(|error| InvalidQuota { place: place(), ..error })
     }
 
     fn exact(&self) -> Option<Rate> {
@@ -141,8 +147,10 @@ impl fmt::Display for Quota {
 
 /// A quota that cannot be kept exactly.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{quota} is no quota: {why}")]
+#[error("{place}{quota} is no quota: {why}")]
 pub struct InvalidQuota {
+    /// Whose it is, if that is known.
+    place: String,
     quota: Quota,
     why: String,
 }

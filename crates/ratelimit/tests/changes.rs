@@ -70,6 +70,7 @@ async fn a_quota_that_cannot_be_and_a_policy_that_is_not_there_change_nothing() 
     let limiter = limiter(&server, "wrong", OnQuotaChange::Reset);
     let error = limiter.set_quota("default", Quota::per_hour(0)).unwrap_err();
     assert!(matches!(error, Error::Quota(_)), "{error}");
+    assert!(error.to_string().starts_with("limiter \"wrong\", policy \"default\": 0 per "), "{error}");
     let error = limiter.set_quota("daily", Quota::per_hour(5)).unwrap_err();
     assert!(error.to_string().contains("no policy \"daily\""), "{error}");
     assert_eq!(limiter.check("a").await.unwrap().remaining, 9);

@@ -50,17 +50,17 @@ pub(super) fn refused(decision: Decision) -> Response<String> {
     response
 }
 
-pub(super) fn no_key(error: &KeyError) -> Response<String> {
+pub(super) fn no_key(limiter: &str, error: &KeyError) -> Response<String> {
     if error.status.is_server_error() {
-        tracing::error!(target: "cenote", %error, "a request has no key to be limited by");
+        tracing::error!(target: "cenote", limiter, %error, "a request has no key to be limited by");
         return plain(error.status, None);
     }
     plain(error.status, Some(&error.detail))
 }
 
 /// The limiter was asked for what cannot be.
-pub(super) fn failed(error: &Error) -> Response<String> {
-    tracing::error!(target: "cenote", %error, "a request cannot be limited");
+pub(super) fn failed(limiter: &str, error: &Error) -> Response<String> {
+    tracing::error!(target: "cenote", limiter, %error, "a request cannot be limited");
     plain(StatusCode::INTERNAL_SERVER_ERROR, None)
 }
 

@@ -78,7 +78,8 @@ impl<K: KeyExtractor> RateLimitLayer<K> {
 
     /// `None`: it is not to be counted.
     async fn decide(&self, request: &Parts) -> Result<Option<Decision>, Response<String>> {
-        let key = self.keys.key(request).await.map_err(|error| answer::no_key(&error))?;
+        let name = self.limiter.engine().name();
+        let key = self.keys.key(request).await.map_err(|error| answer::no_key(name, &error))?;
         let decision = match &self.charges {
             None => self.limiter.check(&key).await,
             Some(charges) => {
@@ -92,7 +93,7 @@ impl<K: KeyExtractor> RateLimitLayer<K> {
         match decision {
             Ok(decision) if decision.allowed => Ok(Some(decision)),
             Ok(decision) => Err(answer::refused(decision)),
-            Err(error) => Err(answer::failed(&error)),
+            Err(error) => Err(answer::failed(name, &error)),
         }
     }
 }
