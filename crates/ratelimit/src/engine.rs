@@ -200,11 +200,11 @@ impl Engine {
     }
 
     fn answered(&self) {
-        if self.breaker.answered() {
+        let over = self.breaker.answered();
+        // Read first: most calls need not write to what all threads share.
+        let told = self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed);
+        if told || over {
             tracing::info!(target: "cenote", limiter = self.name, "Redis answers the limiter again");
-        }
-        if self.told.load(Ordering::Relaxed) {
-            self.told.store(false, Ordering::Relaxed);
         }
         self.nodes.seen(self.now());
     }

@@ -3,7 +3,7 @@
 mod common;
 
 use cenote_ratelimit::{Quota, RateLimiter, Source};
-use cenote_testkit::{Proxy, Server, eventually_async};
+use cenote_testkit::{Log, Proxy, Server, eventually_async};
 use common::{MINUTE, patient, pool};
 
 struct Flaps {
@@ -16,9 +16,13 @@ struct Flaps {
 
 impl Flaps {
     fn new(nodes: u64) -> Self {
+        Self::named("flaps", nodes)
+    }
+
+    fn named(name: &str, nodes: u64) -> Self {
         let server = Server::start();
         let proxy = Proxy::to(&server);
-        let builder = patient(&pool(proxy.url()), "flaps").quota(Quota::per_hour(50)).nodes(nodes);
+        let builder = patient(&pool(proxy.url()), name).quota(Quota::per_hour(50)).nodes(nodes);
         let limiter = builder.block_keys(0).build().unwrap();
         Self { _server: server, proxy, limiter, redis: 0, local: 0 }
     }
@@ -82,4 +86,21 @@ async fn what_was_left_is_divided_among_the_nodes_and_a_key_that_is_new_has_its_
     flaps.go().await;
     flaps.take(100).await;
     assert_eq!(flaps.local, 15);
+}
+
+/// Here Redis is away at once, so that no call waits in vain and there is no pause whose end could be told of.
+#[tokio::test]
+async fn the_log_tells_once_that_redis_is_away_and_once_that_it_is_back() {
+    let log = Log::capture();
+    let mut flaps = Flaps::named("told", 1);
+    flaps.take(1).await;
+    flaps.go().await;
+    flaps.take(3).await;
+    flaps.come().await;
+    flaps.take(3).await;
+    let text = log.text();
+    let told = |what: &str| text.lines().filter(|line| line.contains("told") && line.contains(what)).count();
+    assert_eq!(told("Redis does not answer the limiter: Fallback decides"), 1, "{text}");
+    assert_eq!(told("Redis answers the limiter again"), 1, "{text}");
+    assert_eq!(flaps.limiter.stats().pauses, 0);
 }
