@@ -1,5 +1,6 @@
 //! What a limiter answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub enum Source {
 
 /// A decision, with what headers tell of it. Of several policies it describes the one that refuses for longest, or, if
 /// all allow, the one with the least remaining.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Decision {
     /// May the call go on?
@@ -93,6 +94,22 @@ pub(crate) struct Verdict {
     pub(crate) remaining: u64,
     pub(crate) retry: u64,
     pub(crate) reset: u64,
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision")
+            .field("allowed", &self.allowed)
+            .field("limit", &self.limit)
+            .field("remaining", &self.remaining)
+            .field("retry_after", &self.retry_after)
+            .field("reset_after", &self.reset_after)
+            .field("policy", &self.policy)
+            .field("source", &self.source)
+            .field("shadow", &self.shadow)
+            .field("violated", &self.violated())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Decision {

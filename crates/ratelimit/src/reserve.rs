@@ -1,5 +1,7 @@
 //! Charges whose real cost is known later.
 
+use std::fmt;
+
 use crate::call::Items;
 use crate::decision::Decision;
 use crate::limiter::RateLimiter;
@@ -8,7 +10,6 @@ use crate::limiter::RateLimiter;
 ///
 /// Dropped without [`settle`](Self::settle), it gives all back, on a task of the runtime it is dropped in; outside of one
 /// they come back by themselves, in time.
-#[derive(Debug)]
 #[must_use = "dropped, it gives back what it took"]
 pub struct Reservation {
     limiter: RateLimiter,
@@ -46,6 +47,12 @@ impl Reservation {
             std::cmp::Ordering::Equal => {}
             std::cmp::Ordering::Greater => engine.force(&items, receipt).await,
         }
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("decision", &self.decision).finish_non_exhaustive()
     }
 }
 
