@@ -62,6 +62,7 @@ async fn a_running_job_is_told_without_a_hole_to_a_client_that_is_cut_off_again_
             Some(last) => Client::again(addr, "/events/job", &last.id).await,
         };
         connections += 1;
+        assert!(connections < 10_000, "nobody says that all was told");
         if client.status() == 204 {
             break;
         }
