@@ -159,7 +159,9 @@ async fn a_job_that_nobody_knows_is_waited_for_as_long_as_there_is_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_redis_is_away_that_is_said_and_the_watch_goes_on() {
     let server = Server::builder().persistent().start();
-    let job = started(&progress(&server), "job").await;
+    // It lives on after the end, which may have to wait until its own pool has found Redis.
+    let progress = progress(&server);
+    let job = started(&progress, "job").await;
     let running = Running::watch(&server, &["job"]);
     running.out.has("job: reading\n");
     server.kill();

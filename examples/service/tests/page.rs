@@ -196,7 +196,8 @@ async fn a_browser_shows_redis_taken_away_and_brought_back_by_its_button() {
     page.shows("state", "ready");
     page.shows("who", "Now: Redis.");
     page.shows("journal", "Empty");
-    page.shows("replays", "once");
+    // Once, unless the machine is so slow that something was written in between.
+    page.eventually("it was replayed", |page| page.text("replays") != "0 times");
     page.shows("last-error-title", "(over)");
     page.shows("log", "Change: applied");
     page.shows("demo-button", "Take Redis away");

@@ -26,9 +26,15 @@ fn says(page: &mut Page, what: &str) {
 }
 
 fn whole(page: &mut Page) -> f64 {
-    page.eval("parseFloat(document.querySelector('#jobs .whole rect').getAttribute('width'))")
+    page.eval("parseFloat(document.querySelector('#jobs .whole rect')?.getAttribute('width') ?? 0)")
         .as_f64()
         .unwrap()
+}
+
+/// Opens the page anew, and waits until the former one is gone.
+fn reload(page: &mut Page) {
+    page.eval("window.former = true; location.reload()");
+    page.eventually("the page is another", |page| page.eval("window.former !== true") == true);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,8 +56,9 @@ async fn an_import_is_shown_live_survives_a_reload_and_is_stopped_by_its_button(
     says(&mut page, " s left");
     let had = whole(&mut page);
 
-    page.eval("location.reload()");
+    reload(&mut page);
     says(&mut page, "downloading");
+    page.eventually("there is a bar", |page| whole(page) > 0.0);
     assert!(whole(&mut page) >= had, "the reload began with the state as it is");
     page.eval("document.querySelector('#jobs .job button').click()");
     says(&mut page, "cancelled");
@@ -60,7 +67,7 @@ async fn an_import_is_shown_live_survives_a_reload_and_is_stopped_by_its_button(
     page.eventually("no stream is held", |page| page.eval("jobStream === null") == true);
     let button = page.eval("document.querySelector('#jobs .job button').checkVisibility()");
     assert_eq!(button, false);
-    page.eval("location.reload()");
+    reload(&mut page);
     says(&mut page, "cancelled");
 }
 
@@ -79,7 +86,7 @@ async fn an_import_goes_on_on_the_page_while_redis_is_away_and_comes_to_its_end_
     says(&mut page, "told by this process while Redis is away");
     let had = whole(&mut page);
     page.eventually("it goes on", |page| whole(page) > had);
-    page.eval("location.reload()");
+    reload(&mut page);
     says(&mut page, "told by this process while Redis is away");
     tokio::task::block_in_place(|| server.restart());
     page.shows("state", "ready");

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
 use cenote_pubsub_progress::{Event, Progress};
-use cenote_testkit::{Server, eventually_async, within};
+use cenote_testkit::{Server, within};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::common::{LIMIT, Service, pool};
 
@@ -105,12 +107,18 @@ async fn an_import_of_a_service_that_stops_is_told_as_abandoned_and_its_streams_
     let elsewhere = pool(server.url()).build().unwrap();
     let mut watch = Progress::new(&elsewhere).watch(&id).await.unwrap();
     let (addr, path) = (service.addr, format!("/api/jobs/{id}/events"));
-    let reading = tokio::spawn(async move { crate::common::get(addr, &path).await });
-    // The stream is there once the push connection listens to it.
-    eventually_async(LIMIT, "somebody reads", || async { !reading.is_finished() }).await;
+    #[expect(clippy::disallowed_methods, reason = "a test's HTTP client is no Redis client")]
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {addr}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    let text = |told: &[u8]| String::from_utf8_lossy(told).into_owned();
+    while !text(&told).contains("event: ") {
+        assert!(within(LIMIT, stream.read_buf(&mut told)).await.unwrap() > 0, "{}", text(&told));
+    }
     within(Duration::from_secs(5), service.stop()).await.unwrap();
-    let told = reading.await.unwrap();
-    assert!(!told.body.contains("event: finished\n"), "{}", told.body);
+    within(LIMIT, stream.read_to_end(&mut told)).await.unwrap();
+    assert!(!text(&told).contains("event: finished\n"), "{}", text(&told));
     loop {
         match within(LIMIT, watch.next()).await.expect("it goes on to its end") {
             Event::Abandoned { .. } => break,
