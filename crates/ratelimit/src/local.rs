@@ -226,7 +226,7 @@ impl Debt {
         let change = if self.of.rate == share.rate { OnQuotaChange::KeepUsed } else { change };
         let units = match change {
             OnQuotaChange::KeepUsed if self.of.token() == share.token() => self.units,
-            OnQuotaChange::KeepUsed => self.units.div_ceil(self.of.token()) * share.token(),
+            OnQuotaChange::KeepUsed => self.units.div_ceil(self.of.token()).saturating_mul(share.token()),
             OnQuotaChange::Reset => 0,
             OnQuotaChange::Proportional => self.units.saturating_mul(share.cap()).div_ceil(self.of.cap()),
         };
