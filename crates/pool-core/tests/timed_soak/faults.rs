@@ -131,9 +131,6 @@ impl Fault {
             Blackhole => {
                 proxy.blackhole(true);
                 last();
-                // What lost bytes cannot go on: no network would lose them and deliver the next.
-                proxy.refuse_after_accept(true);
-                proxy.cut();
             }
             SlowRequests => {
                 proxy.delay_requests(length / 6);

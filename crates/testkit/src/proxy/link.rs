@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -122,16 +122,20 @@ async fn serve(shared: Arc<Shared>, client: TcpStream, entry: Entry) {
     );
 }
 
-/// Loses what a client sends until the blackhole ends. `None` when the client is gone before.
+/// Loses what a client sends until the blackhole ends. `None` when the client is gone before, or has lost something
+/// and so cannot go on.
 async fn outlast_blackhole(shared: &Shared, client: TcpStream, entry: &Entry) -> Option<TcpStream> {
+    let lost = AtomicBool::new(false);
     let lose_all = async {
-        let mut lost = [0; 4096];
-        while pump::read(&client, &mut lost).await.is_ok_and(|count| count > 0) {}
+        let mut buffer = [0; 4096];
+        while pump::read(&client, &mut buffer).await.is_ok_and(|count| count > 0) {
+            lost.store(true, Ordering::Relaxed);
+        }
     };
     tokio::select! {
         biased;
         () = until(shared, |modes| entry.is_client_cut(modes)) => {}
-        () = until(shared, |modes| !modes.blackhole) => return Some(client),
+        () = until(shared, |modes| !modes.blackhole) => if !lost.into_inner() { return Some(client) },
         () = lose_all => return None,
     }
     reset(&client);

@@ -120,7 +120,8 @@ impl Proxy {
     }
 
     /// Accepts, reads, and loses everything in both directions. A connection accepted meanwhile reaches the
-    /// server only when this ends.
+    /// server only when this ends. One that lost something is reset by the first bytes after the end: a network
+    /// delivers nothing behind a hole.
     pub fn blackhole(&self, on: bool) {
         self.shared.set(|modes| modes.blackhole = on);
     }

@@ -27,6 +27,8 @@ pub(super) struct Link {
     entry: Entry,
     /// The reply to a request of this connection is not to be delivered.
     doomed: AtomicBool,
+    /// Something was swallowed. No network would deliver what comes after it, so nothing passes any more.
+    broken: AtomicBool,
     /// The server's side ended in a way that the client is to see as a reset.
     server_was_reset: Notify,
 }
@@ -39,7 +41,13 @@ pub(super) struct Chunk {
 
 impl Link {
     pub(super) fn new(shared: Arc<Shared>, entry: Entry) -> Self {
-        Self { shared, entry, doomed: AtomicBool::new(false), server_was_reset: Notify::new() }
+        Self {
+            shared,
+            entry,
+            doomed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            server_was_reset: Notify::new(),
+        }
     }
 
     fn held(&self, direction: Direction) -> &Held {
@@ -68,7 +76,11 @@ impl Link {
                 let modes = self.shared.modes.borrow();
                 (modes.blackhole, modes.delay(direction))
             };
-            if !lost {
+            if lost {
+                self.broken.store(true, Ordering::SeqCst);
+            } else if self.broken.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            } else {
                 queue.push(self.held(direction), Instant::now() + delay, &buffer[..count]);
             }
         }
