@@ -65,9 +65,10 @@ impl Process {
     }
 
     pub(super) fn kill(mut self) {
-        // First, so that the guard can never kill a stranger that was given the same id.
-        self.guard.disarm();
+        // Killed while the guard still watches: the test process may end at any moment, also in the middle of this.
+        // Waited for only when the guard has left, which could otherwise kill a stranger that was given the same id.
         let _ = self.child.kill();
+        self.guard.disarm();
         let _ = self.child.wait();
     }
 
