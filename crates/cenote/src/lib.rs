@@ -31,6 +31,7 @@
 //! | `pubsub-progress` | `Progress`: jobs that report, and watchers that never miss the end; the module `progress` has the rest of it | `cenote-pubsub-progress` |
 //! | `ratelimit` | `RateLimiter`: exact, in one round trip, governed through an outage; the module `ratelimit` has the rest of it | `cenote-ratelimit` |
 //! | `full` | all of the above | |
+//! | `tls` | `rediss://` URLs, by rustls | `cenote-pool-core` |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
 //! re-exported because its types are part of this interface; its optional parts (`script`, `streams`, ...) are

@@ -18,6 +18,7 @@
 
 mod background;
 mod canned;
+mod certificates;
 mod clock;
 pub mod contract;
 mod log;
@@ -26,6 +27,7 @@ mod run;
 mod server;
 
 pub use canned::{Answer, Blackhole, Canned, blackhole_addr, dead_port};
+pub use certificates::{Authority, Identity};
 pub use clock::ManualClock;
 pub use log::Log;
 pub use proxy::Proxy;

@@ -26,10 +26,19 @@ impl Default for Limits {
     }
 }
 
+fn guess(first: u8) -> &'static str {
+    // An alert, or a handshake.
+    if matches!(first, 0x15 | 0x16) {
+        "that is TLS, for which the URL is a rediss:// one"
+    } else {
+        "is this a Redis server?"
+    }
+}
+
 /// The peer does not speak the protocol, or claims more than [`Limits`] allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProtocolError {
-    #[error("a reply began with {0:#04x}, which the Redis protocol does not know: is this a Redis server?")]
+    #[error("a reply began with {0:#04x}, which the Redis protocol does not know: {guess}", guess = guess(*.0))]
     NotRedis(u8),
     #[error("a reply's {0} is malformed")]
     Malformed(&'static str),

@@ -9,8 +9,9 @@ const SECONDS: &str = "a number of seconds above 0, such as 5 or 0.5";
 
 impl PoolConfig {
     /// Reads `REDIS_URL`, `REDIS_ENABLED`, `REDIS_REQUIRED`, `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT`,
-    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS` and `REDIS_HEALTH_CHECK_INTERVAL`. A variable that is not
-    /// set, or empty, leaves the default.
+    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`, and for TLS
+    /// `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` and `REDIS_TLS_SERVER_NAME`. A variable
+    /// that is not set, or empty, leaves the default.
     ///
     /// # Errors
     ///
@@ -30,6 +31,16 @@ impl PoolConfig {
         reader.text("REDIS_URL", |text| {
             config.url = text.to_owned();
             Ok(())
+        });
+        for (name, file) in [
+            ("REDIS_TLS_CA_FILE", &mut config.tls_ca_file),
+            ("REDIS_TLS_CERT_FILE", &mut config.tls_cert_file),
+            ("REDIS_TLS_KEY_FILE", &mut config.tls_key_file),
+        ] {
+            reader.text(name, |text| set(file, Ok(Some(text.into()))));
+        }
+        reader.text("REDIS_TLS_SERVER_NAME", |text| {
+            set(&mut config.tls_server_name, Ok(Some(text.to_owned())))
         });
         reader.text("REDIS_ENABLED", |text| set(&mut config.enabled, switch(text)));
         reader.text("REDIS_REQUIRED", |text| set(&mut config.required, switch(text)));

@@ -5,6 +5,7 @@ mod problem;
 mod target;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -28,8 +29,18 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PoolConfig {
-    /// Where Redis is: `redis://` or `unix://`. Default `redis://localhost:6379/0`.
+    /// Where Redis is: `redis://`, `unix://`, or with the feature `tls` `rediss://`. Default
+    /// `redis://localhost:6379/0`.
     pub url: String,
+    /// TLS: a file of the certificates, in PEM, that may vouch for the server, in place of the platform's. Default
+    /// none: the platform's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// TLS: a file of our own certificate and those that vouch for it, in PEM, for a server that asks. Default none.
+    pub tls_cert_file: Option<PathBuf>,
+    /// TLS: a file of the private key of `tls_cert_file`, in PEM. Default none.
+    pub tls_key_file: Option<PathBuf>,
+    /// TLS: the name that the server's certificate must have, where it is not the URL's host. Default none: the host.
+    pub tls_server_name: Option<String>,
     /// Without it the pool never dials and the fallback answers everything. Default true.
     pub enabled: bool,
     /// Whether [`Pool::start`](crate::Pool::start) fails when Redis is away. Default false.
@@ -85,6 +96,10 @@ impl Default for PoolConfig {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             url: "redis://localhost:6379/0".to_owned(),
+            tls_ca_file: None,
+            tls_cert_file: None,
+            tls_key_file: None,
+            tls_server_name: None,
             enabled: true,
             required: false,
             connect_timeout: Duration::from_secs(5),
@@ -125,8 +140,9 @@ impl PoolConfig {
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
-        if let Err(problem) = Target::parse(&self.url) {
-            found.push(problem);
+        match Target::parse(&self.url) {
+            Ok(target) => found.extend(self.tls_problems(&target)),
+            Err(problem) => found.push(problem),
         }
         for (setting, value) in [
             ("REDIS_CONNECT_TIMEOUT", self.connect_timeout),
@@ -179,6 +195,38 @@ impl PoolConfig {
         if self.max_retries > 100 {
             let value = self.max_retries.to_string();
             found.push(Problem::new("REDIS_MAX_RETRIES", value, "a whole number from 0 to 100"));
+        }
+        found
+    }
+}
+
+impl PoolConfig {
+    /// What can be told without opening a file.
+    fn tls_problems(&self, target: &Target) -> Vec<Problem> {
+        let files = [
+            ("REDIS_TLS_CA_FILE", &self.tls_ca_file),
+            ("REDIS_TLS_CERT_FILE", &self.tls_cert_file),
+            ("REDIS_TLS_KEY_FILE", &self.tls_key_file),
+        ];
+        let given =
+            files.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?.display().to_string())));
+        let name = self.tls_server_name.clone().map(|name| ("REDIS_TLS_SERVER_NAME", name));
+        let mut found = Vec::new();
+        if !target.tls {
+            let unused = "left out, or REDIS_URL a rediss:// one";
+            found.extend(given.chain(name).map(|(setting, value)| Problem::new(setting, value, unused)));
+            return found;
+        }
+        match (&self.tls_cert_file, &self.tls_key_file) {
+            (Some(_), None) => {
+                let why = "given together with REDIS_TLS_CERT_FILE: the private key of that certificate";
+                found.push(Problem::new("REDIS_TLS_KEY_FILE", "not set", why));
+            }
+            (None, Some(_)) => {
+                let why = "given together with REDIS_TLS_KEY_FILE: the certificate of that key";
+                found.push(Problem::new("REDIS_TLS_CERT_FILE", "not set", why));
+            }
+            _ => {}
         }
         found
     }

@@ -9,12 +9,14 @@ use url::{ParseError, Url};
 
 use super::Problem;
 
-const FORM: &str = "redis://[user:password@]host[:port][/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
+const FORM: &str =
+    "redis[s]://[user:password@]host[:port][/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
 
 /// A parsed Redis URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) address: Address,
+    pub(crate) tls: bool,
     pub(crate) db: i64,
     pub(crate) username: Option<String>,
     password: Option<String>,
@@ -32,15 +34,11 @@ impl Target {
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         // Before the rest: a Sentinel URL lists several hosts, which no URL parser takes.
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-        let unsupported = match scheme.as_str() {
-            "rediss" | "valkeys" => Some("TLS (rediss://)"),
-            "redis+sentinel" | "valkey+sentinel" => Some("Sentinel (redis+sentinel://)"),
-            _ => None,
-        };
-        if let Some(what) = unsupported {
-            return Err(hidden(format!(
-                "a redis:// or unix:// URL: {what} is not supported by this version"
-            )));
+        if matches!(scheme.as_str(), "redis+sentinel" | "valkey+sentinel") {
+            return Err(hidden(
+                "a redis://, rediss:// or unix:// URL: Sentinel (redis+sentinel://) is not supported by this version"
+                    .to_owned(),
+            ));
         }
         let url = Url::parse(text).map_err(|error| {
             let why = match error {
@@ -55,6 +53,11 @@ impl Target {
         })?;
         match url.scheme() {
             "redis" | "valkey" => Self::tcp(&url),
+            "rediss" | "valkeys" if cfg!(feature = "tls") => Ok(Self { tls: true, ..Self::tcp(&url)? }),
+            "rediss" | "valkeys" => Err(hidden(
+                "a redis:// or unix:// URL: TLS (rediss://) needs the feature `tls` of cenote-pool-core or cenote"
+                    .to_owned(),
+            )),
             "unix" | "redis+unix" | "valkey+unix" if cfg!(unix) => Self::unix(&url),
             "unix" | "redis+unix" | "valkey+unix" => {
                 Err(hidden("a redis:// URL: this platform has no Unix sockets".to_owned()))
@@ -66,7 +69,7 @@ impl Target {
     /// For a pool that never dials.
     pub(crate) fn nowhere() -> Self {
         let address = Address::Tcp { host: "embedded".to_owned(), port: 0 };
-        Self { address, db: 0, username: None, password: None, protocol: None }
+        Self { address, tls: false, db: 0, username: None, password: None, protocol: None }
     }
 
     fn tcp(url: &Url) -> Result<Self, Problem> {
@@ -90,6 +93,7 @@ impl Target {
         let db = if path.is_empty() { 0 } else { database(path, &shown)? };
         let mut target = Self {
             address: Address::Tcp { host, port },
+            tls: false,
             db,
             username: Some(url.username()).filter(|name| !name.is_empty()).map(decode).transpose()?,
             password: url.password().map(decode).transpose()?,
@@ -107,8 +111,7 @@ impl Target {
         if url.host().is_some() || path.as_os_str().is_empty() || !path.is_absolute() {
             return Err(Problem::new("REDIS_URL", shown, "unix:///absolute/path, with three slashes"));
         }
-        let mut target =
-            Self { address: Address::Unix(path), db: 0, username: None, password: None, protocol: None };
+        let mut target = Self { address: Address::Unix(path), ..Self::nowhere() };
         for (name, value) in url.query_pairs() {
             match &*name {
                 "db" => target.db = database(&value, &shown)?,
@@ -169,11 +172,12 @@ impl fmt::Display for Target {
             (Some(_), None) => "***@".to_owned(),
             (name, Some(_)) => format!("{}:***@", name.as_deref().unwrap_or_default()),
         };
+        let scheme = if self.tls { "rediss" } else { "redis" };
         match &self.address {
             Address::Tcp { host, port } if host.contains(':') => {
-                write!(f, "redis://{credentials}[{host}]:{port}/{}", self.db)
+                write!(f, "{scheme}://{credentials}[{host}]:{port}/{}", self.db)
             }
-            Address::Tcp { host, port } => write!(f, "redis://{credentials}{host}:{port}/{}", self.db),
+            Address::Tcp { host, port } => write!(f, "{scheme}://{credentials}{host}:{port}/{}", self.db),
             Address::Unix(path) => write!(f, "unix://{}?db={}", path.display(), self.db),
         }
     }
@@ -239,6 +243,14 @@ mod tests {
         assert_eq!(unix.password(), Some("hush"));
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_tls_url_shows_as_one() {
+        let target = Target::parse("rediss://:s3cret@cache:6380/1").unwrap();
+        assert!(target.tls);
+        assert_eq!(target.to_string(), "rediss://:***@cache:6380/1");
+    }
+
     #[test]
     fn what_cannot_be_used_is_explained_and_never_echoed() {
         let table = [
@@ -247,7 +259,9 @@ mod tests {
             ("redis://:hunter2@/0", "no host"),
             (":hunter2@host", "no scheme"),
             ("http://:hunter2@host", "scheme"),
-            ("rediss://:hunter2@host", "TLS"),
+            #[cfg(not(feature = "tls"))]
+            ("rediss://:hunter2@host", "feature `tls`"),
+            ("rediss://:hunter2@/0", if cfg!(feature = "tls") { "no host" } else { "feature `tls`" }),
             ("redis+sentinel://:hunter2@host/main/0", "Sentinel"),
             ("redis://:hunter2@host/minus", "database"),
             ("redis://:hunter2@host/-1", "database"),

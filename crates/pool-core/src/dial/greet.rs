@@ -1,6 +1,7 @@
 //! The greeting: who we are, which protocol and database, and whether the server serves.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ pub(crate) async fn greet(
     deadline: Instant,
 ) -> Result<Greeting, Refusal> {
     let decoder = Decoder::new(Limits { bulk: max_reply.clamp(64 << 10, 64 << 20), ..Limits::default() });
-    let mut talk = Talk { io, decoder, arrived: VecDeque::new() };
+    let mut talk = Talk { io, decoder, arrived: VecDeque::new(), is_plain: !target.tls };
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
     let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];
     commands.extend(select_and_ping(target));
@@ -175,6 +176,7 @@ struct Talk<'a> {
     io: &'a mut dyn Io,
     decoder: Decoder,
     arrived: VecDeque<Value>,
+    is_plain: bool,
 }
 
 impl Talk<'_> {
@@ -223,15 +225,24 @@ impl Talk<'_> {
             }
             let failed = |why: String| Refusal::Failed(why);
             match self.io.read(&mut buffer).await {
-                Ok(0) => return Err(failed("it closed the connection during the greeting".to_owned())),
+                Ok(0) => return Err(self.ended("it closed the connection")),
                 Ok(count) => {
                     let mut values = Vec::new();
                     let decoded = self.decoder.feed(&buffer[..count], &mut values);
                     self.arrived.extend(values);
                     decoded.map_err(|error| failed(error.to_string()))?;
                 }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Err(self.ended(&error.to_string()));
+                }
                 Err(error) => return Err(failed(error.to_string())),
             }
         }
+    }
+
+    /// A server that speaks TLS only, ends what begins otherwise.
+    fn ended(&self, how: &str) -> Refusal {
+        let guess = if self.is_plain { ": is it a TLS port (rediss://)?" } else { "" };
+        Refusal::Failed(format!("{how} during the greeting{guess}"))
     }
 }

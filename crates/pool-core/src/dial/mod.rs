@@ -3,6 +3,8 @@
 pub(crate) mod greet;
 mod net;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::io;

@@ -10,14 +10,18 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
 use super::socket::Duplicate;
+#[cfg(feature = "tls")]
+use super::tls::{Beneath, Tls};
 use super::{Connector, Dialled};
-use crate::config::{Address, Target};
+use crate::config::{Address, ConfigError, PoolConfig, Target};
 use crate::timer;
 
 /// Dials the operating system's network.
 pub(crate) struct Network {
     /// How long sent bytes may stay unacknowledged before the kernel gives the connection up.
-    pub(crate) unacknowledged: Duration,
+    unacknowledged: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 #[async_trait]
@@ -31,6 +35,24 @@ impl Connector for Network {
 }
 
 impl Network {
+    pub(crate) fn new(config: &PoolConfig, target: &Target) -> Result<Self, ConfigError> {
+        #[cfg(feature = "tls")]
+        if target.tls {
+            return Ok(Self { tls: Some(Tls::new(config, target)?), ..Self::plain(config) });
+        }
+        // Without the feature no URL asks for TLS.
+        let _ = target;
+        Ok(Self::plain(config))
+    }
+
+    pub(crate) fn plain(config: &PoolConfig) -> Self {
+        Self {
+            unacknowledged: config.socket_timeout,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
     async fn tcp(&self, host: &str, port: u16, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
@@ -38,7 +60,7 @@ impl Network {
         for (index, address) in addresses.iter().enumerate() {
             // One dead address must not use up what the others could have had.
             let share = limit.saturating_sub(began.elapsed()) / (addresses.len() - index) as u32;
-            match timer::within(share, self.connect(*address)).await {
+            match timer::within(share, self.connect(*address, share)).await {
                 Some(Ok(dialled)) => return Ok(dialled),
                 Some(Err(error)) => last = error,
                 None => last = io::ErrorKind::TimedOut.into(),
@@ -48,7 +70,8 @@ impl Network {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
-    async fn connect(&self, address: SocketAddr) -> io::Result<Dialled> {
+    async fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<Dialled> {
+        let began = Instant::now();
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_nodelay(true)?;
         let options = SockRef::from(&socket);
@@ -58,8 +81,15 @@ impl Network {
         #[cfg(target_os = "linux")]
         options.set_tcp_user_timeout(Some(self.unacknowledged))?;
         let stream = socket.connect(address).await?;
-        let socket = Arc::new(Duplicate::of(&SockRef::from(&stream))?);
-        Ok(Dialled { io: Box::new(stream), socket })
+        let socket = Duplicate::of(&SockRef::from(&stream))?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            // A little less than there is, so that the handshake can still say that it is what took so long.
+            let left = limit.saturating_sub(began.elapsed()) * 19 / 20;
+            let io = tls.wrap(stream, left).await?;
+            return Ok(Dialled { io: Box::new(io), socket: Arc::new(Beneath(socket)) });
+        }
+        Ok(Dialled { io: Box::new(stream), socket: Arc::new(socket) })
     }
 }
 
@@ -93,7 +123,8 @@ mod tests {
     async fn dialled() -> (Box<dyn Io>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = Target::parse(&format!("redis://{}", listener.local_addr().unwrap())).unwrap();
-        let network = Network { unacknowledged: UNACKNOWLEDGED };
+        let config = PoolConfig { socket_timeout: UNACKNOWLEDGED, ..PoolConfig::default() };
+        let network = Network::plain(&config);
         let ours = network.dial(&target, Duration::from_secs(5)).await.unwrap();
         (ours.io, listener.accept().unwrap().0)
     }

@@ -20,6 +20,15 @@ impl Duplicate {
     pub(super) fn of(socket: &socket2::SockRef<'_>) -> io::Result<Self> {
         socket.try_clone().map(Self)
     }
+
+    /// Bytes or the end have come and are not read yet.
+    #[cfg(feature = "tls")]
+    pub(super) fn has_news(&self) -> bool {
+        match self.0.peek(&mut [MaybeUninit::uninit()]) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
 }
 
 // A socket that is already closed has nothing left to end: errors here tell nobody anything.

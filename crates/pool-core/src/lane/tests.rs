@@ -16,7 +16,7 @@ use super::task::serve;
 use crate::breaker::Lease;
 use crate::budget::{Held, Tenant};
 use crate::command::Payload;
-use crate::config::{PoolConfig, Target};
+use crate::config::PoolConfig;
 use crate::dial::{Connection, Greeting};
 use crate::error::{Error, Kind, Outcome};
 use crate::pool::Context;
@@ -42,7 +42,7 @@ struct Bench {
 /// A lane whose socket holds `pipe` bytes in each direction.
 fn bench(config: PoolConfig, pipe: usize) -> Bench {
     let window = Window { commands: config.window_commands, bytes: config.window_bytes };
-    let context = Arc::new(Context::new(config, Target::nowhere()));
+    let context = Arc::new(Context::nowhere(config));
     let lane = Lane::new(tokio::runtime::Handle::current().id(), Use::Shared, window);
     let (io, peer) = tokio::io::duplex(pipe);
     let permit = context.budget.try_acquire().expect("a fresh budget");
@@ -332,7 +332,7 @@ impl tokio::io::AsyncWrite for Flood {
 
 #[tokio::test]
 async fn limits_are_kept_while_the_peer_has_ever_more_to_be_read() {
-    let context = Arc::new(Context::new(PoolConfig::default(), Target::nowhere()));
+    let context = Arc::new(Context::nowhere(PoolConfig::default()));
     let lane = Lane::new(tokio::runtime::Handle::current().id(), Use::Shared, context.window());
     // Ten thousand reads of a tenth of a millisecond: a second at least.
     let left = Arc::new(std::sync::atomic::AtomicUsize::new(10_000_000));
@@ -384,7 +384,7 @@ impl tracing::Subscriber for SlowLog {
 
 #[test]
 fn the_state_does_not_stay_degraded_when_a_reply_came_while_the_outage_was_logged() {
-    let context = Arc::new(Context::new(PoolConfig::default(), Target::nowhere()));
+    let context = Arc::new(Context::nowhere(PoolConfig::default()));
     let log = SlowLog(context.clone(), Arc::default());
     let warned = log.1.clone();
     let lost = Error::not_sent(Kind::Cut, "a connection was lost before it was ever answered");

@@ -1,10 +1,12 @@
 //! Settings on their way to a pool.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ConfigError, PoolConfig};
+use crate::dial::Network;
 use crate::error::Error;
 use crate::fallback::Fallback;
 use crate::pool::Pool;
@@ -32,10 +34,34 @@ macro_rules! settings {
 }
 
 impl PoolBuilder {
-    /// Where Redis is: `redis://[user:password@]host[:port][/db]` or `unix:///path`.
+    /// Where Redis is: `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path`.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.config.url = url.into();
+        self
+    }
+
+    /// TLS: a PEM file of the certificates that may vouch for the server, in place of the platform's. It is read at
+    /// [`build`](Self::build).
+    #[must_use]
+    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.tls_ca_file = Some(path.into());
+        self
+    }
+
+    /// TLS: PEM files of our own certificate, with those that vouch for it, and of its private key, for a server
+    /// that asks for one. They are read at [`build`](Self::build).
+    #[must_use]
+    pub fn tls_identity(mut self, cert_file: impl Into<PathBuf>, key_file: impl Into<PathBuf>) -> Self {
+        self.config.tls_cert_file = Some(cert_file.into());
+        self.config.tls_key_file = Some(key_file.into());
+        self
+    }
+
+    /// TLS: the name that the server's certificate must have, where it is not the URL's host.
+    #[must_use]
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.config.tls_server_name = Some(name.into());
         self
     }
 
@@ -105,7 +131,9 @@ impl PoolBuilder {
         reconnect_max_long: Duration,
     }
 
-    /// Checks everything and makes the pool. No I/O happens, nothing is spawned, and no runtime is needed.
+    /// Checks everything and makes the pool. No connection is made, nothing is spawned, and no runtime is needed. The
+    /// only files that are read are those of [`tls_ca_file`](Self::tls_ca_file) and
+    /// [`tls_identity`](Self::tls_identity).
     ///
     /// # Errors
     ///
@@ -121,7 +149,8 @@ impl PoolBuilder {
                  add .fallback(FallbackLru::default()) to the builder, or enable Redis",
             ));
         }
-        Ok(Pool::assemble(self.config, target, self.fallback))
+        let network = Network::new(&self.config, &target)?;
+        Ok(Pool::assemble(self.config, target, network, self.fallback))
     }
 }
 

@@ -87,7 +87,7 @@ impl Seen {
 }
 
 impl Context {
-    pub(crate) fn new(config: PoolConfig, target: Target) -> Self {
+    pub(crate) fn new(config: PoolConfig, target: Target, network: Network) -> Self {
         let backoff = backoff_of(&config);
         let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
         Self {
@@ -95,7 +95,7 @@ impl Context {
             breaker: Breaker::new(backoff, probe_limit),
             state: watch::Sender::new(State::Idle),
             seen: Seen::default(),
-            connector: Box::new(Network { unacknowledged: config.socket_timeout }),
+            connector: Box::new(network),
             born: Instant::now(),
             last_reply: AtomicU64::new(0),
             proven: AtomicUsize::new(0),
@@ -105,6 +105,13 @@ impl Context {
             config,
             target,
         }
+    }
+
+    /// For tests that never dial.
+    #[cfg(test)]
+    pub(crate) fn nowhere(config: PoolConfig) -> Self {
+        let network = Network::plain(&config);
+        Self::new(config, Target::nowhere(), network)
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

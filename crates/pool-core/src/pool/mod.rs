@@ -24,6 +24,7 @@ use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
 use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
 use crate::degrade::{DegradableConn, Epoch, Journal, JournalStatus, no_fallback};
+use crate::dial::Network;
 use crate::error::Error;
 use crate::fallback::Fallback;
 use crate::push::{Hubs, Local, Subscriber};
@@ -58,12 +59,18 @@ impl Pool {
     /// that says so. Nothing is ever dialled.
     pub fn embedded(fallback: impl Fallback) -> Self {
         let config = PoolConfig { enabled: false, ..PoolConfig::default() };
-        Self::assemble(config, Target::nowhere(), Some(Arc::new(fallback)))
+        let network = Network::plain(&config);
+        Self::assemble(config, Target::nowhere(), network, Some(Arc::new(fallback)))
     }
 
-    pub(crate) fn assemble(config: PoolConfig, target: Target, fallback: Option<Arc<dyn Fallback>>) -> Self {
+    pub(crate) fn assemble(
+        config: PoolConfig,
+        target: Target,
+        network: Network,
+        fallback: Option<Arc<dyn Fallback>>,
+    ) -> Self {
         let embedded = !config.enabled;
-        let context = Context::new(config, target);
+        let context = Context::new(config, target, network);
         if embedded {
             context.state.send_replace(State::Embedded);
             tracing::info!(target: "cenote", "pool configured without Redis: the fallback answers everything");

@@ -1,5 +1,6 @@
 //! Settings of a server, written out as its configuration file.
 
+use std::fmt;
 use std::fs;
 
 use parking_lot::Mutex;
@@ -8,14 +9,16 @@ use tempfile::TempDir;
 use super::address::Address;
 use super::process::{CONFIG, Process};
 use super::{PortLease, Server};
+use crate::certificates::{Authority, Identity};
 
 /// Settings for a [`Server`].
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ServerBuilder {
     unix_socket: bool,
     persistent: bool,
     password: Option<String>,
     args: Vec<(String, String)>,
+    tls: Option<PortLease>,
 }
 
 impl ServerBuilder {
@@ -34,6 +37,24 @@ impl ServerBuilder {
     /// Asks every client for this password (`requirepass`).
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Speaks TLS on a port of its own, beside the plain one: as `identity`, and only with clients that have a
+    /// certificate of `authority` if it asks for one.
+    pub fn tls(mut self, authority: &Authority, identity: &Identity, asks_for_certificates: bool) -> Self {
+        let lease = PortLease::take();
+        let asks = if asks_for_certificates { "yes" } else { "no" };
+        for (name, value) in [
+            ("tls-port", lease.addr().port().to_string()),
+            ("tls-ca-cert-file", quote(&authority.ca_file().display().to_string())),
+            ("tls-cert-file", quote(&identity.cert_file.display().to_string())),
+            ("tls-key-file", quote(&identity.key_file.display().to_string())),
+            ("tls-auth-clients", asks.to_owned()),
+        ] {
+            self = self.arg(name, value);
+        }
+        self.tls = Some(lease);
         self
     }
 
@@ -60,6 +81,7 @@ impl ServerBuilder {
                     return Server {
                         address,
                         password: self.password,
+                        tls: self.tls,
                         dir,
                         process: Mutex::new(Some(started.process)),
                         generation: Default::default(),
@@ -105,6 +127,12 @@ impl ServerBuilder {
                 },
             )
             .collect()
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder").field("args", &self.args).finish_non_exhaustive()
     }
 }
 

@@ -34,6 +34,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub struct Server {
     address: Address,
     password: Option<String>,
+    tls: Option<PortLease>,
     dir: TempDir,
     process: Mutex<Option<Process>>,
     /// Counts the starts, so that observers know when their connection is of a former life.
@@ -67,6 +68,11 @@ impl Server {
             Address::Tcp(lease) => lease.addr(),
             Address::Unix(path) => panic!("the server listens on {} only", path.display()),
         }
+    }
+
+    /// Where it speaks TLS. Panics if it does not.
+    pub fn tls_addr(&self) -> SocketAddr {
+        self.tls.as_ref().expect("a server that was started with TLS").addr()
     }
 
     /// The TCP port. Panics for a server on a Unix socket.
