@@ -2,36 +2,25 @@
 //!
 //! A debt only drains: until its time a refusal stays one, unless tokens were given back. In this process that drops the
 //! block; another process's refund is noticed after a second at the latest.
+//!
+//! A look takes no lock and writes to nothing that threads share, as refusals are what comes in floods: [`table`].
 
-use std::hash::BuildHasher;
-use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use lru::{DefaultHasher, LruCache};
-use parking_lot::Mutex;
+mod table;
 
 use crate::call::Item;
 use crate::decision::Verdict;
 use crate::quota::Rate;
 
-const SHARDS: usize = 16;
+use table::{Called, Table};
+
 const LONGEST_US: u64 = 1_000_000;
 
 #[derive(Debug)]
 pub(crate) struct Blocks {
-    shards: Vec<Mutex<Shard>>,
-    hasher: DefaultHasher,
-    in_use: AtomicBool,
+    table: Table,
 }
 
-#[derive(Debug)]
-struct Shard {
-    blocks: LruCache<Box<[u8]>, Block>,
-    /// How often something was given back.
-    epoch: u64,
-}
-
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Block {
     rate: Rate,
     /// As much and more is refused.
@@ -44,6 +33,17 @@ struct Block {
     reset: u64,
 }
 
+impl Block {
+    const NONE: Self = Self {
+        rate: Rate { drain: 1, token: 1, burst: 0 },
+        cost: 0,
+        until: 0,
+        remaining: 0,
+        retry: 0,
+        reset: 0,
+    };
+}
+
 /// What an item was told before Redis was asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
@@ -54,46 +54,54 @@ pub(crate) struct Asked {
 impl Blocks {
     /// For so many keys at most, or none.
     pub(crate) fn new(capacity: usize) -> Self {
-        // Each shard has its part, rounded down, so that all together are never more.
-        let shards = SHARDS.min(capacity);
-        let shard = |size| Mutex::new(Shard { blocks: LruCache::new(size), epoch: 0 });
-        let size = NonZeroUsize::new(capacity / shards.max(1));
-        let shards = size.map(|size| (0..shards).map(|_| shard(size)).collect()).unwrap_or_default();
-        Self { shards, hasher: DefaultHasher::default(), in_use: AtomicBool::new(false) }
+        Self { table: Table::new(capacity) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().blocks.len()).sum()
+        self.table.len()
     }
 
     /// Why this item is refused, or what [`keep`](Self::keep) needs to know after Redis was asked. Times are
     /// microseconds of this process.
     pub(crate) fn find(&self, item: &Item, now: u64) -> Result<Asked, Verdict> {
-        self.look(&item.key, &item.rate, item.cost, now)
+        self.look(item.tag(), &item.policy, &item.rate, item.cost, now)
     }
 
     /// Whether anything was ever refused.
     pub(crate) fn in_use(&self) -> bool {
-        self.in_use.load(Ordering::Relaxed)
+        self.table.in_use()
     }
 
-    /// As [`find`](Self::find), of a call that is none yet.
-    pub(crate) fn look(&self, key: &[u8], rate: &Rate, cost: u64, now: u64) -> Result<Asked, Verdict> {
-        let Some(shard) = self.shard(key) else { return Ok(Asked { epoch: 0, at: now }) };
-        let mut shard = shard.lock();
-        let asked = Asked { epoch: shard.epoch, at: now };
-        // Not as one that was used: it is put again within a second if it goes on.
-        let Some(block) = shard.blocks.peek(key) else { return Ok(asked) };
+    /// As [`find`](Self::find), of a call that is none yet: `tag` is its subject, as it is in keys.
+    #[inline]
+    pub(crate) fn look(
+        &self,
+        tag: &[u8],
+        policy: &str,
+        rate: &Rate,
+        cost: u64,
+        now: u64,
+    ) -> Result<Asked, Verdict> {
+        let name = Called::of(tag, policy);
+        let Some(place) = self.table.place(&name) else { return Ok(Asked { epoch: 0, at: now }) };
+        // Before the block: if it is dropped in between, what Redis says is of before, too.
+        let asked = Asked { epoch: place.epoch(), at: now };
+        let Some(block) = place.find() else { return Ok(asked) };
         if block.rate != *rate || block.until <= now {
-            shard.blocks.pop(key);
+            place.remove();
             return Ok(asked);
         }
         if cost < block.cost {
             return Ok(asked);
         }
         // More than was refused is refused for longer; by how much is plain.
-        let more = u128::from(cost - block.cost) * u128::from(rate.token);
-        let longer = u64::try_from(more.div_ceil(rate.drain.into())).unwrap_or(u64::MAX);
+        let longer = match cost - block.cost {
+            0 => 0,
+            more => {
+                let more = u128::from(more) * u128::from(rate.token);
+                u64::try_from(more.div_ceil(rate.drain.into())).unwrap_or(u64::MAX)
+            }
+        };
         Err(Verdict {
             fits: false,
             limit: rate.burst,
@@ -105,11 +113,8 @@ impl Blocks {
 
     /// Redis refused it; its reply is here now.
     pub(crate) fn keep(&self, item: &Item, verdict: &Verdict, asked: Asked, now: u64) {
-        let Some(shard) = self.shard(&item.key) else { return };
-        let mut shard = shard.lock();
-        if shard.epoch != asked.epoch {
-            return;
-        }
+        let name = Called::of(item.tag(), &item.policy);
+        let Some(place) = self.table.place(&name) else { return };
         // Redis decided between the two times. We ask it again as if it had been the first, and tell callers to come
         // again as if it had been the second.
         let block = Block {
@@ -120,24 +125,16 @@ impl Blocks {
             retry: now.saturating_add(verdict.retry),
             reset: now.saturating_add(verdict.reset),
         };
-        self.in_use.store(true, Ordering::Relaxed);
-        shard.blocks.put(Box::from(&item.key[..]), block);
+        place.put(block, asked.epoch);
     }
 
     /// Something was given back.
     pub(crate) fn drop_all(&self, items: &[Item]) {
         for item in items {
-            let Some(shard) = self.shard(&item.key) else { return };
-            let mut shard = shard.lock();
-            shard.epoch += 1;
-            shard.blocks.pop(&item.key[..]);
+            let name = Called::of(item.tag(), &item.policy);
+            let Some(place) = self.table.place(&name) else { return };
+            place.forget();
         }
-    }
-
-    fn shard(&self, key: &[u8]) -> Option<&Mutex<Shard>> {
-        let count = u64::try_from(self.shards.len()).ok().filter(|count| *count > 0)?;
-        let index = self.hasher.hash_one(key) % count;
-        self.shards.get(usize::try_from(index).ok()?)
     }
 }
 
@@ -148,7 +145,7 @@ mod tests {
 
     fn item(key: &str, cost: u64) -> Item {
         let rate = Quota::per_second(10).rate().unwrap();
-        Item { policy: "p".into(), key: key.as_bytes().into(), rate, cost }
+        Item { policy: "p".into(), key: crate::key::key("x:", key, "p"), rate, cost }
     }
 
     fn refusal(retry: u64) -> Verdict {
@@ -188,6 +185,60 @@ mod tests {
         assert!(blocks.find(&item("a", 1), 1).is_ok());
         blocks.keep(&item("a", 1), &refusal(100), asked, 1);
         assert!(blocks.find(&item("a", 1), 1).is_ok(), "it was asked for before");
+
+        let blocks = Blocks::new(100);
+        let asked = blocks.find(&item("a", 1), 0).unwrap();
+        blocks.drop_all(&[item("a", 1)]);
+        blocks.keep(&item("a", 1), &refusal(100), asked, 1);
+        assert!(blocks.find(&item("a", 1), 1).is_ok(), "nor is it kept as the first of all");
+    }
+
+    #[test]
+    fn no_subject_and_no_policy_is_taken_for_another_whatever_their_length() {
+        let blocks = Blocks::new(10_000);
+        let subjects = (0..130).flat_map(|length| ["a", "b"].map(|last| "a".repeat(length) + last));
+        let policies = ["p", "ap", "pp"];
+        let all: Vec<Item> = subjects
+            .flat_map(|subject| {
+                policies.map(|policy| Item {
+                    policy: policy.into(),
+                    key: crate::key::key("x:", &subject, policy),
+                    ..item("", 1)
+                })
+            })
+            .collect();
+        for (number, item) in all.iter().enumerate() {
+            let asked = blocks.find(item, 0).expect("nobody refused it yet");
+            blocks.keep(item, &refusal(1_000 + number as u64), asked, 0);
+        }
+        for (number, item) in all.iter().enumerate() {
+            assert_eq!(blocks.find(item, 0).unwrap_err().retry, 1_000 + number as u64, "{item:?}");
+        }
+    }
+
+    #[test]
+    fn threads_that_look_while_others_keep_and_drop_find_what_is_true_or_nothing() {
+        let blocks = Blocks::new(16);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let blocks = &blocks;
+                scope.spawn(move || {
+                    let mut rng = fastrand::Rng::with_seed(thread);
+                    for _ in 0..20_000 {
+                        let number = rng.u64(..40);
+                        let item = item(&number.to_string(), 1);
+                        match blocks.find(&item, 0) {
+                            Err(verdict) => assert_eq!(verdict.retry, 1_000 + number),
+                            Ok(asked) => blocks.keep(&item, &refusal(1_000 + number), asked, 0),
+                        }
+                        if rng.u8(..8) == 0 {
+                            blocks.drop_all(&[item]);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(blocks.len() <= 16);
     }
 
     #[test]
@@ -199,7 +250,12 @@ mod tests {
             blocks.keep(&item, &refusal(1_000_000), asked, 0);
         }
         assert!((900..=1_000).contains(&blocks.len()), "{}", blocks.len());
-        assert_eq!(Blocks::new(5).shards.len(), 5);
+        let few = Blocks::new(5);
+        for number in 0..100 {
+            let item = item(&number.to_string(), 1);
+            few.keep(&item, &refusal(1_000_000), few.find(&item, 0).unwrap(), 0);
+        }
+        assert_eq!(few.len(), 5);
         let none = Blocks::new(0);
         none.keep(&item("a", 1), &refusal(100), none.find(&item("a", 1), 0).unwrap(), 0);
         assert!(none.find(&item("a", 1), 0).is_ok() && none.len() == 0);

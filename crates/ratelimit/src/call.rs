@@ -50,6 +50,12 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// The subject, as it is in the key: what stands between the first brace, as no name has one, and the policy.
+    pub(crate) fn tag(&self) -> &[u8] {
+        let start = self.key.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+        self.key.get(start..self.key.len().saturating_sub(self.policy.len() + 2)).unwrap_or_default()
+    }
+
     /// With a cost that can be allowed at all.
     pub(crate) fn checked(self) -> Result<Self, InvalidCost> {
         if self.cost <= self.rate.burst {

@@ -23,7 +23,7 @@ macro_rules! counters {
 pub(crate) use counters;
 
 /// Threads count beside each other: at one number they would wait for one another.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 #[derive(Default)]
 #[repr(align(64))]
@@ -34,6 +34,11 @@ thread_local! {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed) % LANES
     };
+}
+
+/// Which of the lanes is this thread's.
+pub(crate) fn lane() -> usize {
+    LANE.try_with(|lane| *lane).unwrap_or(0)
 }
 
 pub(crate) struct Counter {
@@ -70,8 +75,7 @@ impl Counter {
         if count == 0 {
             return;
         }
-        let lane = LANE.try_with(|lane| *lane).unwrap_or(0);
-        self.lanes[lane].0.fetch_add(count as u64, Ordering::Relaxed);
+        self.lanes[lane()].0.fetch_add(count as u64, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         self.metric.increment(count as u64);
     }

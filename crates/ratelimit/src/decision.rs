@@ -1,5 +1,7 @@
 //! What a limiter answers.
 
+#[cfg(feature = "tower")]
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +52,7 @@ pub struct Decision {
     violated: Violated,
     receipt: Option<Receipt>,
     #[cfg(feature = "tower")]
-    told: Arc<[Told]>,
+    told: All,
 }
 
 /// Which policies refuse.
@@ -70,6 +72,15 @@ pub(crate) struct Told {
     pub(crate) rate: Rate,
     /// `None`: nobody asked.
     pub(crate) verdict: Option<Verdict>,
+}
+
+/// The policies of a call, in its order.
+#[cfg(feature = "tower")]
+#[derive(Clone)]
+enum All {
+    /// The one that the decision describes: without asking the allocator.
+    One(Rate),
+    Several(Arc<[Told]>),
 }
 
 #[cfg(feature = "tower")]
@@ -130,7 +141,7 @@ impl Decision {
         let (refusing, why): (Vec<Item>, Vec<Verdict>) = known.unzip();
         Self {
             #[cfg(feature = "tower")]
-            told: items.iter().zip(verdicts).map(Told::of).collect(),
+            told: All::Several(items.iter().zip(verdicts).map(Told::of).collect()),
             ..Self::new(&refusing, &why, Source::BlockedLocally, None)
         }
     }
@@ -167,14 +178,31 @@ impl Decision {
             violated,
             receipt,
             #[cfg(feature = "tower")]
-            told: both(items, verdicts).map(|(item, verdict)| Told::of((item, &Some(*verdict)))).collect(),
+            told: match items {
+                [item] => All::One(item.rate),
+                _ => All::Several(
+                    both(items, verdicts).map(|(item, verdict)| Told::of((item, &Some(*verdict)))).collect(),
+                ),
+            },
         }
     }
 
     /// All policies of the call, in its order, known or not; of a lease the one that has the least left.
     #[cfg(feature = "tower")]
-    pub(crate) fn told(&self) -> &[Told] {
-        &self.told
+    pub(crate) fn told(&self) -> Cow<'_, [Told]> {
+        let rate = match &self.told {
+            All::Several(told) => return Cow::Borrowed(told),
+            All::One(rate) => *rate,
+        };
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let verdict = Verdict {
+            fits: self.violated().is_empty(),
+            limit: self.limit,
+            remaining: self.remaining,
+            retry: micros(self.retry_after),
+            reset: micros(self.reset_after),
+        };
+        Cow::Owned(vec![Told { policy: self.policy.clone(), rate, verdict: Some(verdict) }])
     }
 
     /// Of tokens that were charged before.
@@ -192,7 +220,7 @@ impl Decision {
             retry_after: Duration::ZERO,
             reset_after: Duration::from_micros(verdict.reset),
             #[cfg(feature = "tower")]
-            told: Arc::from([Told { policy: policy.clone(), rate, verdict: Some(verdict) }]),
+            told: All::One(rate),
             policy,
             source,
             shadow: false,
@@ -203,6 +231,7 @@ impl Decision {
 
     /// Of a policy that refused the same a moment ago.
     #[cfg_attr(not(feature = "tower"), expect(unused_variables, reason = "the rate is for headers"))]
+    #[inline]
     pub(crate) fn refused_before((policy, rate): (Arc<str>, Rate), verdict: Verdict) -> Self {
         Self {
             allowed: false,
@@ -211,7 +240,7 @@ impl Decision {
             retry_after: Duration::from_micros(verdict.retry),
             reset_after: Duration::from_micros(verdict.reset),
             #[cfg(feature = "tower")]
-            told: Arc::from([Told { policy: policy.clone(), rate, verdict: Some(verdict) }]),
+            told: All::One(rate),
             policy,
             source: Source::BlockedLocally,
             shadow: false,

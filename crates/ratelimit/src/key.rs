@@ -50,17 +50,31 @@ pub(crate) fn text(subject: &(impl Display + ?Sized)) -> String {
     subject.to_string()
 }
 
+/// It is in a key as it is.
+pub(crate) fn is_plain(subject: &[u8]) -> bool {
+    (1..=MAX_SUBJECT).contains(&subject.len()) && subject.iter().all(|byte| PLAIN[usize::from(*byte)])
+}
+
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'{' | b'}' | b'%' | b'~');
+        byte += 1;
+    }
+    plain
+};
+
 /// What could end a hash tag, or is not to be seen in a terminal, is written as `%XX`; nothing at all as `%`.
 fn escape_into(bytes: &[u8], out: &mut Key) {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'{' | b'}' | b'%' | b'~');
     if bytes.is_empty() {
         out.push(b'%');
     }
-    if bytes.iter().all(|byte| plain(*byte)) {
+    if bytes.iter().all(|byte| PLAIN[usize::from(*byte)]) {
         return out.extend_from_slice(bytes);
     }
     for &byte in bytes {
-        if plain(byte) {
+        if PLAIN[usize::from(byte)] {
             out.push(byte);
         } else {
             out.push(b'%');
@@ -86,6 +100,15 @@ mod tests {
         assert_eq!(name("2001:db8::1"), "ratelimit:1:api:{2001:db8::1}:daily");
         assert_eq!(name("a}b{c%~ \n"), "ratelimit:1:api:{a%7Db%7Bc%25%7E%20%0A}:daily");
         assert_eq!(name(""), "ratelimit:1:api:{%}:daily");
+        for byte in 0..=127 {
+            let subject = char::from(byte).to_string();
+            let as_it_is = name(&subject) == format!("ratelimit:1:api:{{{subject}}}:daily");
+            assert_eq!(is_plain(subject.as_bytes()), as_it_is, "{subject:?}");
+            assert_eq!(as_it_is, byte.is_ascii_graphic() && !b"{}%~".contains(&byte), "{subject:?}");
+        }
+        assert!(
+            !is_plain(b"") && !is_plain(&[b'a'; 201]) && is_plain(&[b'a'; 200]) && !is_plain("ß".as_bytes())
+        );
     }
 
     #[test]

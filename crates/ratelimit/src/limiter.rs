@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
-use parking_lot::RwLock;
+use crossbeam_utils::atomic::AtomicCell;
 
 use crate::builder::{RateLimiterBuilder, Resolver};
 use crate::call::{Charge, Item, Items};
+use crate::counter::{self, LANES};
 use crate::decision::Decision;
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
@@ -52,16 +53,23 @@ enum AtOnce<'a> {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) name: Arc<str>,
-    rate: RwLock<Rate>,
+    /// Copies of the name, for a thread each: at one that all decisions share, threads would wait for one another.
+    copies: [Arc<str>; LANES],
+    rate: AtomicCell<Rate>,
 }
 
 impl Policy {
     pub(crate) fn new(name: &str, rate: Rate) -> Self {
-        Self { name: name.into(), rate: RwLock::new(rate) }
+        Self { name: name.into(), copies: std::array::from_fn(|_| name.into()), rate: AtomicCell::new(rate) }
     }
 
     pub(crate) fn rate(&self) -> Rate {
-        *self.rate.read()
+        self.rate.load()
+    }
+
+    /// The name, for a decision of this thread.
+    fn copy_of_name(&self) -> Arc<str> {
+        self.copies[counter::lane()].clone()
     }
 }
 
@@ -96,8 +104,12 @@ impl RateLimiter {
     ///
     /// [`InvalidCost`](crate::InvalidCost) when it is more than a policy ever lets through at once.
     pub async fn check_n(&self, key: &(impl Display + Sync + ?Sized), cost: u64) -> Result<Decision, Error> {
-        let at_once = self.at_once(&Subject::of(key), cost)?;
-        match at_once {
+        let subject = Subject::of(key);
+        // Refusals come in floods.
+        if let Some(decision) = self.refused_before(subject.as_bytes(), cost) {
+            return Ok(decision);
+        }
+        match self.at_once(subject.as_str(), cost)? {
             AtOnce::Decided(decision) => Ok(decision),
             AtOnce::Asks(decision) => decision.await,
         }
@@ -105,8 +117,7 @@ impl RateLimiter {
 
     /// What this process knows by itself, or a call that asks Redis: boxed, as most calls of a lease, and of keys that were
     /// refused, need no room for one.
-    fn at_once(&self, subject: &Subject, cost: u64) -> Result<AtOnce<'_>, Error> {
-        let subject = subject.as_str();
+    fn at_once(&self, subject: &str, cost: u64) -> Result<AtOnce<'_>, Error> {
         if let Some(leases) = &self.inner.leases {
             return Ok(match self.spend(leases, subject, cost)? {
                 Some(decision) => AtOnce::Decided(decision),
@@ -114,9 +125,6 @@ impl RateLimiter {
             });
         }
         let engine = &self.inner.engine;
-        if let Some(decision) = self.refused_before(subject, cost) {
-            return Ok(AtOnce::Decided(engine.told(decision)));
-        }
         let items = self.items(subject, cost)?;
         Ok(match engine.blocked(&items) {
             Looked::Refused(decision) => AtOnce::Decided(engine.told(decision)),
@@ -128,16 +136,16 @@ impl RateLimiter {
 
     /// A look at recent refusals before a call is made of it, for the one policy that most limiters have. A resolver is
     /// asked once in a call, so not here.
-    fn refused_before(&self, subject: &str, cost: u64) -> Option<Decision> {
-        let Inner { engine, prefix, policies, resolver: None, .. } = &*self.inner else { return None };
+    #[inline]
+    fn refused_before(&self, subject: &[u8], cost: u64) -> Option<Decision> {
+        let Inner { engine, policies, resolver: None, leases: None, .. } = &*self.inner else { return None };
         let ([policy], true) = (&policies[..], engine.blocks.in_use()) else { return None };
         let rate = policy.rate();
-        if cost > rate.burst {
+        if cost > rate.burst || !key::is_plain(subject) {
             return None;
         }
-        let key = key::key(prefix, subject, &policy.name);
-        let verdict = engine.blocks.look(&key, &rate, cost, engine.now()).err()?;
-        Some(Decision::refused_before((policy.name.clone(), rate), verdict))
+        let verdict = engine.blocks.look(subject, &policy.name, &rate, cost, engine.now()).err()?;
+        Some(engine.told(Decision::refused_before((policy.copy_of_name(), rate), verdict)))
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
@@ -300,7 +308,7 @@ impl RateLimiter {
     pub fn set_quota(&self, policy: &str, quota: Quota) -> Result<(), Error> {
         let rate = quota.rate_of(self.inner.engine.name(), policy)?;
         let found = self.inner.policies.iter().find(|one| *one.name == *policy);
-        *found.ok_or_else(|| none_called(policy))?.rate.write() = rate;
+        found.ok_or_else(|| none_called(policy))?.rate.store(rate);
         Ok(())
     }
 

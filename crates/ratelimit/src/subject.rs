@@ -12,11 +12,16 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    #[inline]
     pub(crate) fn of(key: &(impl Display + ?Sized)) -> Self {
         let mut subject = Self { short: [0; SHORT], length: 0, long: String::new() };
         // Only a `Display` that fails can fail here, and then `to_string` would panic: what it wrote is the text.
         let _ = write!(subject, "{key}");
         subject
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.length] } else { self.long.as_bytes() }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -54,6 +59,7 @@ mod tests {
         for length in [0, 1, 95, 96, 97, 300] {
             let text: String = "aß日".chars().cycle().take(length).collect();
             assert_eq!(Subject::of(&text).as_str(), text);
+            assert_eq!(Subject::of(&text).as_bytes(), text.as_bytes());
             // In two pieces, which meet at the edge.
             assert_eq!(Subject::of(&format_args!("{text}{length}")).as_str(), format!("{text}{length}"));
         }

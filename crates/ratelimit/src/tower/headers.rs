@@ -16,7 +16,8 @@ const SECOND_US: u128 = 1_000_000;
 
 /// Adds what a decision says to what may be there already of another layer's.
 pub(super) fn tell(decision: &Decision, headers: &mut HeaderMap) {
-    let told = once_each(decision.told());
+    let told = decision.told();
+    let told = once_each(&told);
     add(headers, POLICY, told.iter().map(|told| policy(told)));
     // While nobody counts, nobody knows what is left.
     if decision.source != Source::Open {
