@@ -81,7 +81,7 @@ impl Prepared {
 
 /// What the limiter sends, for the same quota.
 fn ours() -> Prepared {
-    Prepared::new(OURS, "bench", &["", "1", "0", "1", "1", &RATE.to_string(), "1", "0"])
+    Prepared::new(OURS, "bench", &["", "1", "0", "0", "1", "1", "1", &RATE.to_string(), "1"])
 }
 
 /// Our pool by hand.

@@ -26,7 +26,7 @@ const CLOSED_US: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Engine {
     name: String,
-    remote: Remote,
+    remote: Arc<Remote>,
     local: Mutex<Local>,
     /// What Redis last said, if anybody will want to know.
     seeds: Option<Seeds>,
@@ -59,7 +59,7 @@ impl Engine {
         let seeded = !embedded && builder.on_outage == OnOutage::Fallback;
         Self {
             seeds: seeded.then(|| Seeds::new(builder.fallback_keys)),
-            remote: Remote::new(&builder.pool, builder.limit, builder.on_quota_change),
+            remote: Arc::new(Remote::new(&builder.pool, builder.limit, builder.on_quota_change)),
             local: Mutex::new(Local::new(builder.fallback_keys, builder.on_quota_change)),
             blocks: Blocks::new(builder.block_keys),
             breaker: Breaker::default(),
@@ -265,6 +265,7 @@ impl Engine {
         }
     }
 
+    #[inline]
     pub(crate) fn told(&self, decision: Decision) -> Decision {
         let counters = &self.counters;
         match (decision.source, decision.allowed) {

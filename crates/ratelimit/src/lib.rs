@@ -66,6 +66,7 @@ mod reserve;
 mod seeds;
 mod stats;
 mod subject;
+mod together;
 #[cfg(feature = "tower")]
 pub mod tower;
 

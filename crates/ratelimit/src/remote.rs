@@ -1,15 +1,16 @@
 //! The one script in Redis, in one round trip within the limiter's own limit.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::redis::{self, Cmd, ErrorKind, RedisError, ServerErrorKind};
+use cenote_pool_core::redis::{self, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use cenote_pool_core::{Conn, Pool};
 use parking_lot::Mutex;
 
 use crate::builder::OnQuotaChange;
 use crate::call::{Item, Mode};
 use crate::decision::Verdict;
+use crate::together::Together;
 
 const SCRIPT: &str = include_str!("gcra.lua");
 static SHA: LazyLock<String> = LazyLock::new(|| sha1_smol::Sha1::from(SCRIPT).digest().to_string());
@@ -25,34 +26,75 @@ pub(crate) struct Remote {
     limit: Duration,
     change: OnQuotaChange,
     conns: [Mutex<Vec<Conn>>; SHELVES],
+    pub(crate) together: Together,
 }
+
+/// The server's time, and one verdict for each item.
+pub(crate) type Answer = Result<(u64, Vec<Verdict>), RedisError>;
 
 impl Remote {
     pub(crate) fn new(pool: &Pool, limit: Duration, change: OnQuotaChange) -> Self {
-        Self { pool: pool.clone(), limit, change, conns: Default::default() }
+        Self { pool: pool.clone(), limit, change, conns: Default::default(), together: Together::default() }
     }
 
-    /// One verdict for each item, and the server's time.
+    /// By itself, or together with other calls that are made now.
     ///
     /// It is never sent twice: a call that ran out of time may have been charged, and nobody replays it.
-    pub(crate) async fn call(
+    pub(crate) async fn call(self: &Arc<Self>, items: &[Item], mode: Mode, now: Option<u64>) -> Answer {
+        let _under_way = self.together.enter();
+        let mut left = None;
+        if mode == Mode::Charge
+            && let began = Instant::now()
+            && let Some(answer) = self.join(items, now, began)
+        {
+            // Its task is gone with its runtime, whether or not it has sent anything.
+            let lost = || RedisError::from((ErrorKind::Io, "the call's runtime has ended"));
+            if let Some(answer) = answer.await.unwrap_or_else(|_| Some(Err(lost()))) {
+                return answer;
+            }
+            // It was not executed, as one of the others cannot be with it.
+            left = Some(self.left(began));
+        }
+        let reply: Vec<i64> = self.send(items, items.len(), mode, now, left).await?;
+        verdicts(items, &reply)
+    }
+
+    /// Calls of `size` items each, in one script, within all of the limit or what is left of it.
+    pub(crate) async fn send<R: FromRedisValue>(
         &self,
         items: &[Item],
+        size: usize,
         mode: Mode,
         now: Option<u64>,
-    ) -> Result<(u64, Vec<Verdict>), RedisError> {
+        left: Option<Duration>,
+    ) -> Result<R, RedisError> {
         let began = Instant::now();
         let mut conn = self.take();
-        let mut reply: Result<Vec<i64>, _> =
-            self.command("EVALSHA", &SHA, items, mode, now).query_async(&mut conn).await;
+        let brief = left.map(|left| conn.clone().with_timeout(left));
+        let command = |name, script| self.command((name, script), items, size, mode, now);
+        let sha = command("EVALSHA", &SHA);
+        let mut reply = match brief {
+            Some(mut brief) => sha.query_async(&mut brief).await,
+            None => sha.query_async(&mut conn).await,
+        };
         if reply.as_ref().is_err_and(is_unknown) {
             // This server has not seen the script yet, so nothing was done.
-            let left = self.limit.saturating_sub(began.elapsed());
+            let left = left.unwrap_or(self.limit).saturating_sub(began.elapsed());
             let mut brief = conn.clone().with_timeout(left);
-            reply = self.command("EVAL", SCRIPT, items, mode, now).query_async(&mut brief).await;
+            reply = command("EVAL", SCRIPT).query_async(&mut brief).await;
         }
         self.rest(conn);
-        verdicts(items, &reply?)
+        reply
+    }
+
+    /// What is left of the time of a call.
+    pub(crate) fn left(&self, began: Instant) -> Duration {
+        self.limit.saturating_sub(began.elapsed())
+    }
+
+    /// Can one script have keys of several subjects there?
+    pub(crate) fn is_single(&self) -> bool {
+        self.pool.server_is_single()
     }
 
     pub(crate) async fn forget(&self, items: &[Item]) -> Result<(), RedisError> {
@@ -66,7 +108,14 @@ impl Remote {
         Ok(())
     }
 
-    fn command(&self, name: &str, script: &str, items: &[Item], mode: Mode, now: Option<u64>) -> Cmd {
+    fn command(
+        &self,
+        (name, script): (&str, &str),
+        items: &[Item],
+        size: usize,
+        mode: Mode,
+        now: Option<u64>,
+    ) -> Cmd {
         let mut cmd = redis::cmd(name);
         cmd.arg(script).arg(items.len());
         for item in items {
@@ -82,16 +131,15 @@ impl Remote {
             Mode::Force => (2, 0),
             Mode::Refund(charged) => (3, charged),
         };
-        cmd.arg(mode).arg(charged);
-        for Item { rate, cost, .. } in items {
-            cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
-        }
         let change = match self.change {
             OnQuotaChange::KeepUsed => 0,
             OnQuotaChange::Reset => 1,
             OnQuotaChange::Proportional => 2,
         };
-        cmd.arg(change);
+        cmd.arg(mode).arg(charged).arg(change).arg(size);
+        for Item { rate, cost, .. } in items {
+            cmd.arg(rate.drain).arg(rate.token).arg(rate.burst).arg(*cost);
+        }
         cmd
     }
 
@@ -117,9 +165,11 @@ fn is_unknown(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-fn verdicts(items: &[Item], reply: &[i64]) -> Result<(u64, Vec<Verdict>), RedisError> {
-    let strange =
-        || RedisError::from((ErrorKind::UnexpectedReturnType, "the script's reply has another shape"));
+pub(crate) fn strange() -> RedisError {
+    RedisError::from((ErrorKind::UnexpectedReturnType, "the script's reply has another shape"))
+}
+
+pub(crate) fn verdicts(items: &[Item], reply: &[i64]) -> Answer {
     let number = |number: i64| u64::try_from(number).map_err(|_| strange());
     let (now, rest) = reply.split_first().ok_or_else(strange)?;
     if rest.len() != items.len() * 4 {

@@ -21,6 +21,8 @@ const LOADING_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Greeting {
     pub(crate) version: Option<String>,
     pub(crate) role: Option<String>,
+    /// It says that it is a server by itself: no part of a cluster.
+    pub(crate) single: bool,
     pub(crate) resp3: bool,
     /// The server's number for this connection.
     pub(crate) client_id: Option<u64>,
@@ -165,6 +167,7 @@ fn read_hello(reply: Value) -> Greeting {
         match name.as_str() {
             "version" => greeting.version = text(),
             "role" => greeting.role = text(),
+            "mode" => greeting.single = text().as_deref() == Some("standalone"),
             "id" => greeting.client_id = redis::from_redis_value_ref(&value).ok(),
             _ => {}
         }

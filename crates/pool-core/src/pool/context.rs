@@ -349,6 +349,11 @@ impl Context {
         self.seen.greeting.lock().as_ref().map(|greeting| greeting.identity.clone())
     }
 
+    /// The server that greeted us last says that it is one by itself.
+    pub(crate) fn is_single(&self) -> bool {
+        self.seen.greeting.lock().as_ref().is_some_and(|greeting| greeting.single)
+    }
+
     /// How often another server than the one before greeted us.
     pub(crate) fn server_changes(&self) -> u64 {
         self.seen.server_changes.load(Ordering::Acquire)

@@ -261,6 +261,13 @@ impl Pool {
         self.shared.context.identity().and_then(|identity| identity.run_id)
     }
 
+    /// Whether the server that greeted last said that it is one by itself, no part of a cluster; `false` while it is
+    /// unknown. For the crate `cenote-ratelimit`.
+    #[doc(hidden)]
+    pub fn server_is_single(&self) -> bool {
+        self.shared.context.is_single()
+    }
+
     /// Grows whenever a greeting brings another identity (run id or replication id) than the one before, the first
     /// one included; for the crate `cenote-cache`.
     ///
