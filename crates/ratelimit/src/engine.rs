@@ -297,6 +297,7 @@ impl Engine {
         if let Some(now) = self.injected.as_ref().filter(|_| self.embedded) {
             return now.load(Ordering::SeqCst);
         }
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        let elapsed = self.began.elapsed();
+        elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros())
     }
 }

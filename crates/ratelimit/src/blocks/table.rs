@@ -17,8 +17,8 @@ use super::Block;
 
 /// Places of a set.
 const WAYS: usize = 8;
-/// Sets that are written to by one thread at a time.
-const SIDES: usize = 64;
+/// Parts of the table, each of which one thread writes to at a time.
+const SIDES: usize = 16;
 /// A name that is longer is its hash.
 const SHORT: usize = 63;
 /// Nobody is there.
@@ -31,7 +31,7 @@ pub(super) struct Table {
     ways: usize,
     /// It takes its room only when something is refused.
     places: OnceLock<Box<[Set]>>,
-    sides: Box<[CachePadded<Side>]>,
+    sides: Box<[CachePadded<Side>; SIDES]>,
     hasher: DefaultHasher,
 }
 
@@ -126,8 +126,7 @@ impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         let ways = WAYS.min(capacity);
         let sets = capacity / ways.max(1);
-        let sides = (0..SIDES.min(sets)).map(|_| CachePadded::default()).collect();
-        Self { sets, ways, places: OnceLock::new(), sides, hasher: DefaultHasher::default() }
+        Self { sets, ways, places: OnceLock::new(), sides: Box::default(), hasher: DefaultHasher::default() }
     }
 
     pub(super) fn in_use(&self) -> bool {
@@ -143,8 +142,12 @@ impl Table {
     #[inline]
     pub(super) fn place<'a>(&'a self, called: &'a Called<'a>) -> Option<Place<'a>> {
         let hash = self.hasher.hash_one(called.subject());
-        let set = (hash as usize).checked_rem(self.sets)?;
-        Some(Place { table: self, called, set, tag: hash | 1, side: self.sides.get(set % self.sides.len())? })
+        if self.sets == 0 {
+            return None;
+        }
+        // A product is quicker than a remainder, and takes other bits than the tag's lowest.
+        let set = (u128::from(hash) * self.sets as u128 >> 64) as usize;
+        Some(Place { table: self, called, set, tag: hash | 1, side: &self.sides[set % SIDES] })
     }
 }
 
