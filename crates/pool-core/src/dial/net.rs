@@ -82,13 +82,15 @@ impl Network {
         options.set_tcp_user_timeout(Some(self.unacknowledged))?;
         let stream = socket.connect(address).await?;
         let socket = Duplicate::of(&SockRef::from(&stream))?;
+        // A little less than there is, so that a handshake can still say that it is what took so long.
+        let left = limit.saturating_sub(began.elapsed()) * 19 / 20;
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            // A little less than there is, so that the handshake can still say that it is what took so long.
-            let left = limit.saturating_sub(began.elapsed()) * 19 / 20;
             let io = tls.wrap(stream, left).await?;
             return Ok(Dialled { io: Box::new(io), socket: Arc::new(Beneath(socket)) });
         }
+        // Without TLS nothing more is to be waited for.
+        let _ = left;
         Ok(Dialled { io: Box::new(stream), socket: Arc::new(socket) })
     }
 }
