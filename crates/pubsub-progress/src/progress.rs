@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::hub::Watch;
 use crate::job::Start;
 use crate::position::Position;
-use crate::remote::{CANCEL, Run, check_job, read_all};
+use crate::remote::{Asking, CANCEL, check_job, read_all};
 use crate::shared::{Place, Shared};
 use crate::snapshot::{Snapshot, Status};
 
@@ -191,10 +191,7 @@ impl Progress {
             return Ok(self.cancel_here(id));
         }
         let mut conn = shared.conn();
-        let asked = Run {
-            keys: vec![shared.names.state(id)],
-            args: vec![shared.names.control().into_bytes().into(), id.as_bytes().into()],
-        };
+        let asked = Asking { state: shared.names.state(id), control: shared.names.control(), job: id };
         let said: u64 = match CANCEL.call(&mut conn, asked).await.and_then(|said| Ok(from_redis_value(said)?))
         {
             Ok(said) => said,

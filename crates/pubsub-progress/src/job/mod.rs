@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::builder::Settings;
 use crate::event::LogLine;
 use crate::position::Position;
-use crate::remote::{Begin, Code, Names, Reply, Report};
+use crate::remote::{Address, Begin, Code, Names, Reply, Report};
 use crate::snapshot::{Snapshot, Status};
 
 use board::Board;
@@ -37,10 +37,7 @@ pub(crate) use workers::{Workers, drive, flush};
 /// A job of this process.
 pub(crate) struct Job {
     pub(crate) id: Arc<str>,
-    /// Of which no two are alike, so that two workers with one attempt's number are told apart.
-    owner: String,
-    keys: [String; 2],
-    channel: String,
+    address: Arc<Address>,
     pub(crate) token: CancellationToken,
     throttle: Duration,
     state: Mutex<State>,
@@ -75,9 +72,11 @@ pub(crate) struct Settled {
 impl Job {
     pub(crate) fn new(id: Arc<str>, names: &Names, settings: &Settings) -> Self {
         Self {
-            owner: format!("{:016x}", fastrand::u64(..)),
-            keys: [names.state(&id), names.log(&id)],
-            channel: names.channel(&id),
+            address: Arc::new(Address {
+                keys: [names.state(&id), names.log(&id)],
+                channel: names.channel(&id),
+                owner: format!("{:016x}", fastrand::u64(..)),
+            }),
             token: CancellationToken::new(),
             throttle: settings.throttle,
             state: Mutex::new(State {
@@ -121,9 +120,7 @@ impl Job {
         let lines: Vec<_> = state.board.lines.after(known).cloned().collect();
         let base = lines.first().map_or(position.l, |line| line.seq - 1);
         Report {
-            keys: self.keys.clone(),
-            channel: self.channel.clone(),
-            owner: self.owner.clone(),
+            to: self.address.clone(),
             position,
             attempt: state.board.attempt,
             snapshot: state.board.snapshot(),

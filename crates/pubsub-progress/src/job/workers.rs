@@ -2,11 +2,15 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashMap};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering as AtomicOrdering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::redis::{self, Cmd, Value};
 use cenote_pool_core::{Conn, State};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -14,9 +18,11 @@ use super::{Job, now_ms};
 use crate::remote::{Report, publish};
 use crate::shared::Shared;
 
-/// How many reports go in one round trip, and about how many bytes.
-const BATCH: usize = 512;
-const BYTES: usize = 4 << 20;
+/// How many reports go in one round trip, about how many bytes, and how many round trips are under way at once: Redis works
+/// on one while the replies to another are looked at. Of one job there is a report in one of them at most.
+const BATCH: usize = 128;
+const BYTES: usize = 1 << 20;
+const UNDER_WAY: usize = 4;
 /// How soon a report that Redis did not take is tried again.
 pub(crate) const RETRY: Duration = Duration::from_millis(250);
 /// How often in vain a pool that is being closed tells what it has to tell.
@@ -24,6 +30,8 @@ const FAILURES: u32 = 10;
 /// Of how many ended jobs it is remembered that they must outlive a flush, and how many are asserted anew with a heartbeat.
 const KEPT: usize = 10_000;
 const ASSERTED: usize = 32;
+/// How many signs of life go in one round trip.
+const BEATS: usize = 512;
 
 #[derive(Default)]
 pub(crate) struct Workers {
@@ -31,6 +39,8 @@ pub(crate) struct Workers {
     queue: Mutex<BinaryHeap<Reverse<Due>>>,
     pub(crate) wake: Arc<Notify>,
     nonce: std::sync::OnceLock<String>,
+    /// Redis had the mark that it loses when it is emptied.
+    marked: AtomicBool,
 }
 
 #[derive(Default)]
@@ -179,6 +189,13 @@ impl Workers {
     }
 }
 
+/// What has ended.
+#[derive(PartialEq)]
+enum Done {
+    Told,
+    Beat,
+}
+
 /// The task. It holds on to what it is of only while something is to be told.
 pub(crate) async fn drive(weak: Weak<Shared>) {
     let Some(shared) = weak.upgrade() else { return };
@@ -190,7 +207,8 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
     }
     let mut server = shared.pool.server_changes();
     let mut next_beat = Instant::now() + shared.settings.heartbeat;
-    let mut sentinel = false;
+    let mut under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>> = FuturesUnordered::new();
+    let mut beating = false;
     // A task before this one may have ended in the middle of something.
     shared.workers.all().iter().for_each(|job| job.abort());
     shared.workers.assert_all(true);
@@ -198,22 +216,35 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
     loop {
         let Some(shared) = weak.upgrade() else { return };
         let now = Instant::now();
-        if now >= next_beat {
+        if now >= next_beat && !beating {
             next_beat = now + shared.settings.heartbeat;
-            beat(&shared, &mut sentinel).await;
-            continue;
+            beating = true;
+            let shared = shared.clone();
+            under_way.push(Box::pin(async move {
+                beat(&shared).await;
+                Done::Beat
+            }));
         }
-        let batch = shared.workers.take_due(now);
-        if !batch.is_empty() {
-            tell(&shared, shared.conn(), batch, Vec::new()).await;
-            continue;
+        while under_way.len() < UNDER_WAY {
+            let batch = shared.workers.take_due(now);
+            if batch.is_empty() {
+                break;
+            }
+            let shared = shared.clone();
+            under_way.push(Box::pin(async move {
+                tell(&shared, shared.conn(), batch, Vec::new()).await;
+                Done::Told
+            }));
         }
-        let until = shared.workers.next_due().map_or(next_beat, |due| due.min(next_beat));
+        // When all are under way, the end of one is waited for.
+        let next_due = shared.workers.next_due();
+        let until = next_due.filter(|_| under_way.len() < UNDER_WAY).map_or(next_beat, |due| due.min(next_beat));
         // Kept alive by what it has yet to tell.
-        let kept = shared.workers.next_due().is_some().then(|| shared.clone());
+        let kept = next_due.is_some().then(|| shared.clone());
         drop(shared);
         tokio::select! {
-            () = tokio::time::sleep_until(until.into()) => {}
+            Some(done) = under_way.next() => beating &= done != Done::Beat,
+            () = tokio::time::sleep_until(until.into()), if !beating || until < next_beat => {}
             () = wake.notified() => {}
             changed = states.changed() => {
                 if changed.is_err() {
@@ -223,6 +254,8 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
                 let state = states.borrow_and_update().clone();
                 if state == State::Closed {
                     shared.end();
+                    // Whoever waits for one of them learns at once what became of it.
+                    while under_way.next().await.is_some() {}
                     return;
                 }
                 if state == State::Ready {
@@ -282,7 +315,7 @@ fn plan(shared: &Shared, job: &Arc<Job>) {
 }
 
 /// A sign of life of every job, in batches; and a look at whether Redis was emptied meanwhile.
-async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
+async fn beat(shared: &Arc<Shared>) {
     if shared.embedded {
         shared.workers.beating(shared);
         shared.hub.prune(shared.settings.linger);
@@ -290,7 +323,7 @@ async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
     }
     let beating = shared.workers.beating(shared);
     let now = Instant::now();
-    for jobs in beating.chunks(BATCH) {
+    for jobs in beating.chunks(BEATS) {
         let batch: Vec<_> =
             jobs.iter().filter_map(|job| Some((job.clone(), job.prepare(true, now)?))).collect();
         if batch.is_empty() {
@@ -303,7 +336,7 @@ async fn beat(shared: &Arc<Shared>, sentinel: &mut bool) {
         more.push(set);
         let rest = tell(shared, shared.conn(), batch, more).await;
         if let Some(had) = rest.as_deref().and_then(<[Value]>::last)
-            && std::mem::replace(sentinel, true)
+            && shared.workers.marked.swap(true, AtomicOrdering::Relaxed)
             && *had == Value::Nil
         {
             shared.workers.assert_all(false);

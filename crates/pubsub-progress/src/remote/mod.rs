@@ -7,5 +7,5 @@ mod script;
 
 pub(crate) use names::{Names, check_job, check_namespace};
 pub(crate) use read::{Record, Vitals, load, read_all, sweep};
-pub(crate) use report::{Begin, Code, Reply, Report, message, publish};
-pub(crate) use script::{CANCEL, Run};
+pub(crate) use report::{Address, Begin, Code, Reply, Report, message, publish};
+pub(crate) use script::{Asking, CANCEL};

@@ -1,86 +1,94 @@
 -- One report of a worker: compared, kept and told in one step.
--- KEYS: state, log. Returns {code, run, v, l, cancel, now in ms, attempt}; the codes are those of `Code`.
-local channel, owner, status, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local run, v, l = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local base, force, attempt = tonumber(ARGV[8]), ARGV[9] == '1', tonumber(ARGV[10])
-local begins, restart, knows = ARGV[11] == '1', ARGV[12] == '1', ARGV[13] == '1'
-local most, keep, beat = ARGV[14], ARGV[15], ARGV[16]
-local first = 17
+-- KEYS: state, log. ARGV: as below, then the number and the text of each line.
+-- Returns {code, run, v, l, cancel, attempt}; the codes are those of `Code`. Nearly all reports are of the worker that has
+-- the job already. They do as little as they can, and are answered by a number: 0 if the report was taken, 1 if it had been
+-- before, and 2 more if the worker is to stop.
+local channel, owner, at, l, head, state = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7], ARGV[8]
+-- b: a worker begins; r: also what has ended well; f: lines before the first one are gone; c: the worker is stopping.
+local keep, status, flags, first = ARGV[9], ARGV[10], ARGV[11], 15
 
+local had = redis.call('HMGET', KEYS[1], 'run', 'o', 'v', 'l', 'st', 'c')
 local time = redis.call('TIME')
-local us = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local now = math.floor(us / 1000)
-local had = redis.call('HMGET', KEYS[1], 'run', 'v', 'l', 'st', 'o', 'c', 'a')
-local srun, sv, sl = tonumber(had[1] or '0'), tonumber(had[2] or '0'), tonumber(had[3] or '0')
-local cancel, sattempt = tonumber(had[6] or '0'), tonumber(had[7] or '0')
-local function answer(code)
-  return {code, srun, sv, sl, cancel, now, sattempt}
+local now = time[1] .. ':' .. time[2]
+local goes_on = had[1] == at and had[2] == owner
+local sl, cancel = tonumber(had[4] or 0), had[6] == '1'
+local code, attempt
+
+if goes_on then
+  local v, sv = tonumber(ARGV[4]), tonumber(had[3])
+  if v < sv or (v == sv and tonumber(l) <= sl) then
+    redis.call('HSET', KEYS[1], 'hb', now)
+    redis.call('PEXPIRE', KEYS[1], keep)
+    redis.call('PEXPIRE', KEYS[2], keep)
+    return cancel and 3 or 1
+  end
+  if had[5] ~= 'running' then
+    code = 3
+  end
+else
+  local run, srun = tonumber(at), tonumber(had[1] or 0)
+  attempt = tonumber(ARGV[12])
+  if run == 0 then
+    run = math.max(srun + 1, tonumber(time[1]) * 1000000 + tonumber(time[2]))
+  end
+  if had[1] then
+    if had[2] == owner and string.find(flags, 'b') then
+      code = 1
+    elseif run <= srun then
+      code = 2
+    elseif (had[5] == 'finished' or had[5] == 'cancelled') and not string.find(flags, 'r') then
+      code = 3
+    elseif attempt == 0 then
+      attempt = tonumber(redis.call('HGET', KEYS[1], 'a') or 0) + 1
+    end
+  end
+  if not code then
+    at, attempt, sl, cancel = string.format('%.0f', run), math.max(attempt, 1), 0, false
+    head = at .. ':' .. ARGV[4] .. ':' .. l .. ':{"a":' .. string.format('%.0f', attempt) .. ',"s":'
+  end
 end
-local function alive()
-  redis.call('HSET', KEYS[1], 'hb', now)
-  redis.call('PEXPIRE', KEYS[1], keep)
-  redis.call('PEXPIRE', KEYS[2], keep)
+if not code and tonumber(ARGV[6]) > sl and not string.find(flags, 'f') then
+  code = 4
+end
+if code then
+  local a = redis.call('HGET', KEYS[1], 'a')
+  return {code, tonumber(had[1] or 0), tonumber(had[3] or 0), sl, cancel and 1 or 0, tonumber(a or 0)}
 end
 
-if had[1] then
-  local mine = had[5] == owner
-  if begins and mine then
-    return answer(1)
-  end
-  if run == 0 then
-    run = math.max(srun + 1, us)
-  end
-  if run < srun or (run == srun and not mine) then
-    return answer(2)
-  end
-  if run == srun then
-    if v < sv or (v == sv and l <= sl) then
-      alive()
-      return answer(1)
-    end
-    if had[4] ~= 'running' then
-      return answer(3)
-    end
-  else
-    if (had[4] == 'finished' or had[4] == 'cancelled') and not restart then
-      return answer(3)
-    end
-    if attempt == 0 then
-      attempt = sattempt + 1
-    end
-  end
-elseif run == 0 then
-  run = us
-end
-if run ~= srun then
-  sl, cancel = 0, 0
-end
-if base > sl and not force then
-  return {4, srun, sv, sl, cancel, now, sattempt}
-end
-if attempt == 0 then
-  attempt = 1
-end
-if run ~= srun and had[1] then
+if had[1] and not goes_on then
   redis.call('DEL', KEYS[2])
   redis.call('HDEL', KEYS[1], 'c')
 end
-
-local told = {}
-for i = first, #ARGV, 2 do
-  if tonumber(ARGV[i]) > sl then
-    -- A stream that outlived its state has the line already.
-    redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', most, string.format('%.0f-%s', run, ARGV[i]), 'd', ARGV[i + 1])
-    told[#told + 1] = ARGV[i + 1]
+local tail = ',"log":[]}'
+if ARGV[first] then
+  local told = {}
+  for i = first, #ARGV, 2 do
+    if tonumber(ARGV[i]) > sl then
+      -- A stream that outlived its state has the line already.
+      redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[14], at .. '-' .. ARGV[i], 'd', ARGV[i + 1])
+      told[#told + 1] = ARGV[i + 1]
+    end
+  end
+  tail = ',"log":[' .. table.concat(told, ',') .. ']}'
+end
+if goes_on and status == 'running' and flags == '' and l == had[4] then
+  redis.call('HSET', KEYS[1], 'v', ARGV[4], 's', state, 'hb', now)
+else
+  redis.call('HSET', KEYS[1], 'run', at, 'v', ARGV[4], 'l', l, 'st', status, 'o', owner, 's', state, 'hi', ARGV[13],
+    'hb', now)
+  if attempt then
+    redis.call('HSET', KEYS[1], 'a', string.format('%.0f', attempt))
+  end
+  if string.find(flags, 'c') then
+    redis.call('HSET', KEYS[1], 'c', 2)
   end
 end
-local at = string.format('%.0f', run)
-redis.call('HSET', KEYS[1], 'run', at, 'v', ARGV[6], 'l', ARGV[7], 'st', status, 'o', owner, 's', state,
-  'a', attempt, 'hi', beat)
-if knows then
-  redis.call('HSET', KEYS[1], 'c', 2)
+redis.call('PEXPIRE', KEYS[1], keep)
+if l ~= '0' then
+  redis.call('PEXPIRE', KEYS[2], keep)
 end
-alive()
-redis.call('PUBLISH', channel, at .. ':' .. ARGV[6] .. ':' .. ARGV[7] .. ':{"a":' .. string.format('%.0f', attempt)
-  .. ',"s":' .. state .. ',"log":[' .. table.concat(told, ',') .. ']}')
-return {0, run, v, l, cancel, now, attempt}
+redis.call('PUBLISH', channel, head .. state .. tail)
+if goes_on then
+  return cancel and 2 or 0
+end
+return {0, tonumber(at), tonumber(ARGV[4]), tonumber(l), 0, attempt}

@@ -131,10 +131,12 @@ fn vitals(fields: &[Option<Vec<u8>>], now: u64) -> Option<Vitals> {
     let number = |index: usize| -> Option<u64> {
         std::str::from_utf8(fields.get(index)?.as_ref()?).ok()?.parse().ok()
     };
+    let (seconds, micros) = std::str::from_utf8(fields.get(4)?.as_ref()?).ok()?.split_once(':')?;
+    let heard = seconds.parse::<u64>().ok()? * 1_000 + micros.parse::<u64>().ok()? / 1_000;
     Some(Vitals {
         position: Position::new(number(0)?, number(1)?, number(2)?),
         status: Status::named(fields.get(3)?.as_ref()?)?,
-        heartbeat_age: Duration::from_millis(now.saturating_sub(number(4)?)),
+        heartbeat_age: Duration::from_millis(now.saturating_sub(heard)),
         heartbeat: Duration::from_millis(number(5)?),
     })
 }

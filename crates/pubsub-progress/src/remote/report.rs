@@ -1,12 +1,13 @@
 //! A worker's report on its way to Redis, and from there to the watchers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cenote_pool_core::Conn;
 use cenote_pool_core::redis::{Cmd, RedisResult, Value, from_redis_value};
 use serde::Deserialize;
 
-use super::script::{PUBLISH, Run, strange};
+use super::script::{Call, PUBLISH, strange};
 use crate::builder::Settings;
 use crate::event::LogLine;
 use crate::position::Position;
@@ -43,12 +44,19 @@ pub(crate) struct Begin {
     pub(crate) restart: bool,
 }
 
+/// Where a worker's reports go.
+#[derive(Debug)]
+pub(crate) struct Address {
+    pub(crate) keys: [String; 2],
+    pub(crate) channel: String,
+    /// Of which no two are alike, so that two workers with one attempt's number are told apart.
+    pub(crate) owner: String,
+}
+
 /// One report.
 #[derive(Debug)]
 pub(crate) struct Report {
-    pub(crate) keys: [String; 2],
-    pub(crate) channel: String,
-    pub(crate) owner: String,
+    pub(crate) to: Arc<Address>,
     pub(crate) position: Position,
     pub(crate) attempt: u64,
     pub(crate) snapshot: Arc<Snapshot>,
@@ -60,35 +68,32 @@ pub(crate) struct Report {
     pub(crate) begin: Option<Begin>,
 }
 
-impl Report {
-    fn run(&self, settings: &Settings) -> Run {
-        let number = |number: u64| number.to_string().into_bytes().into_boxed_slice();
-        let flag = |flag: bool| number(u64::from(flag));
-        let text = |text: &str| text.as_bytes().into();
-        let ms = |time: std::time::Duration| number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        let mut args: Vec<Box<[u8]>> = vec![
-            text(&self.channel),
-            text(&self.owner),
-            text(self.snapshot.status.name()),
-            text(&self.snapshot.to_json()),
-            number(self.position.run),
-            number(self.position.v),
-            number(self.position.l),
-            number(self.base),
-            flag(self.force),
-            number(self.attempt),
-            flag(self.begin.is_some()),
-            flag(self.begin.is_some_and(|begin| begin.restart)),
-            flag(self.snapshot.cancelling),
-            number(settings.log_lines as u64),
-            ms(settings.retention),
-            ms(settings.heartbeat),
+/// A report as the script takes it.
+struct Telling<'a>(&'a Report, &'a Settings);
+
+impl Call for Telling<'_> {
+    const KEYS: usize = 2;
+
+    fn add_to(&self, cmd: &mut Cmd) {
+        let Self(report, settings) = self;
+        let Position { run, v, l } = report.position;
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let begin = report.begin.unwrap_or_default();
+        let flags = [
+            (report.begin.is_some(), 'b'),
+            (begin.restart, 'r'),
+            (report.force, 'f'),
+            (report.snapshot.cancelling, 'c'),
         ];
-        for line in &self.lines {
-            args.push(number(line.seq));
-            args.push(text(&line.to_json()));
+        let flags: String = flags.into_iter().filter_map(|(is_set, flag)| is_set.then_some(flag)).collect();
+        let to = &report.to;
+        cmd.arg(&to.keys).arg(&to.channel).arg(&to.owner).arg(run).arg(v).arg(l).arg(report.base);
+        cmd.arg(format!("{run}:{v}:{l}:{{\"a\":{},\"s\":", report.attempt)).arg(&*report.snapshot.to_json());
+        cmd.arg(ms(settings.retention)).arg(report.snapshot.status.name()).arg(flags);
+        cmd.arg(report.attempt).arg(ms(settings.heartbeat)).arg(settings.log_lines);
+        for line in &report.lines {
+            cmd.arg(line.seq).arg(&*line.to_json());
         }
-        Run { keys: self.keys.to_vec(), args }
     }
 }
 
@@ -99,15 +104,20 @@ pub(crate) async fn publish(
     reports: &[Report],
     more: &[Cmd],
 ) -> RedisResult<(Vec<RedisResult<Reply>>, Vec<RedisResult<Value>>)> {
-    let runs: Vec<Run> = reports.iter().map(|report| report.run(settings)).collect();
-    let mut results = PUBLISH.call_all(conn, &runs, more).await?;
+    let calls: Vec<_> = reports.iter().map(|report| Telling(report, settings)).collect();
+    let mut results = PUBLISH.call_all(conn, &calls, more).await?;
     let rest = results.split_off(reports.len());
-    Ok((results.into_iter().map(|result| reply(result?)).collect(), rest))
+    Ok((results.into_iter().zip(reports).map(|(result, report)| reply(result?, report)).collect(), rest))
 }
 
-fn reply(value: Value) -> RedisResult<Reply> {
+fn reply(value: Value, report: &Report) -> RedisResult<Reply> {
+    if let Value::Int(said @ 0..=3) = value {
+        let code = if said & 1 == 0 { Code::Applied } else { Code::Duplicate };
+        let Report { position, attempt, .. } = *report;
+        return Ok(Reply { code, position, attempt, cancel: said & 2 != 0 });
+    }
     let said: Vec<u64> = from_redis_value(value)?;
-    let [code, run, v, l, cancel, _now, attempt] = said[..] else { return Err(strange()) };
+    let [code, run, v, l, cancel, attempt] = said[..] else { return Err(strange()) };
     let code = match code {
         0 => Code::Applied,
         1 => Code::Duplicate,
