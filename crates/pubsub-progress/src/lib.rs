@@ -64,6 +64,7 @@ mod shared;
 mod snapshot;
 #[cfg(feature = "sse")]
 pub mod sse;
+mod stats;
 #[cfg(feature = "indicatif")]
 mod terminal;
 
@@ -75,6 +76,7 @@ pub use job::{Child, Delivery, JobHandle, Start};
 pub use position::{InvalidPosition, Position};
 pub use progress::{Cancel, Progress};
 pub use snapshot::{ChildSnapshot, Liveness, Snapshot, Status};
+pub use stats::Stats;
 #[cfg(feature = "indicatif")]
 #[cfg_attr(docsrs, doc(cfg(feature = "indicatif")))]
 pub use terminal::Terminal;

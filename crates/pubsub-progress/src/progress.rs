@@ -15,6 +15,7 @@ use crate::position::Position;
 use crate::remote::{Asking, CANCEL, check_job, read_all};
 use crate::shared::{Place, Shared};
 use crate::snapshot::{Snapshot, Status};
+use crate::stats::Stats;
 
 /// How long a request to stop waits for the worker's word.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -133,6 +134,14 @@ impl Progress {
                 (error, _) => Err(error),
             },
         }
+    }
+
+    /// What it has done so far in this process.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let (jobs, ended_jobs) = shared.workers.count();
+        let (watched_jobs, watchers, stalled_jobs) = shared.hub.count();
+        Stats { jobs, ended_jobs, watchers, watched_jobs, stalled_jobs, ..shared.counters.stats() }
     }
 
     /// The jobs that are known, those with the latest sign of life first, `limit` at most.

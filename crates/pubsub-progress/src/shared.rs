@@ -11,6 +11,7 @@ use crate::builder::Settings;
 use crate::hub::{self, Hub};
 use crate::job::{self, Workers};
 use crate::remote::Names;
+use crate::stats::Counters;
 
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
@@ -20,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) embedded: bool,
     pub(crate) workers: Workers,
     pub(crate) hub: Hub,
+    pub(crate) counters: Arc<Counters>,
     weak: Weak<Self>,
     driving: Arc<AtomicBool>,
     reading: Arc<AtomicBool>,
@@ -48,6 +50,7 @@ impl Place {
             embedded: pool.state() == State::Embedded,
             workers: Workers::default(),
             hub: Hub::default(),
+            counters: Arc::default(),
             weak: weak.clone(),
             driving: Arc::default(),
             reading: Arc::default(),

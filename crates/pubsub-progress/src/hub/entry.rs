@@ -19,6 +19,7 @@ use crate::position::Position;
 use crate::remote::{Record, Vitals};
 use crate::shared::Shared;
 use crate::snapshot::{Liveness, Snapshot, Status};
+use crate::stats::Counters;
 
 /// How many messages wait for a read of Redis.
 const BUFFER: usize = 256;
@@ -30,6 +31,7 @@ pub(crate) struct Entry {
     /// Grows with each change of what is known.
     news: AtomicU64,
     pub(super) wakers: Wakers,
+    counters: Arc<Counters>,
     #[cfg(feature = "sse")]
     pub(super) frames: crate::sse::Frames,
 }
@@ -50,7 +52,7 @@ pub(super) struct Known {
     stale: bool,
     loading: bool,
     buffer: Vec<Message>,
-    watchers: usize,
+    pub(super) watchers: usize,
     deserted: Option<Instant>,
     heard: Instant,
     missing: Option<(Instant, u32)>,
@@ -88,6 +90,7 @@ impl Entry {
             }),
             news: AtomicU64::new(1),
             wakers: Wakers::default(),
+            counters: shared.counters.clone(),
             #[cfg(feature = "sse")]
             frames: crate::sse::Frames::default(),
             job,
@@ -139,7 +142,12 @@ impl Entry {
     /// Changes what is known, and wakes those who wait for news if `change` says that there are any.
     fn change(&self, change: impl FnOnce(&mut Known) -> bool) {
         let mut known = self.known.lock();
+        let (lost, liveness) = (known.lost, known.liveness);
         let news = change(&mut known);
+        self.counters.lost.add(u64::from(known.lost && !lost));
+        self.counters
+            .stalls
+            .add(u64::from(known.liveness == Liveness::Stalled && liveness != Liveness::Stalled));
         if news {
             self.news.fetch_add(1, Ordering::Release);
         }
@@ -170,6 +178,7 @@ impl Entry {
 
     /// What was published. True if something before it is missing.
     pub(super) fn take(&self, message: Message) -> bool {
+        self.counters.messages.one();
         let mut missing = false;
         self.change(|known| {
             if known.stale || known.loading {
@@ -218,6 +227,7 @@ impl Entry {
             return None;
         }
         (known.stale, known.loading) = (false, true);
+        self.counters.loads.one();
         Some(known.position)
     }
 
@@ -285,6 +295,7 @@ impl Entry {
             };
             known.missing = None;
             if is_after(vitals.position, known.position) {
+                self.counters.repairs.add(u64::from(!known.stale));
                 known.stale = true;
             }
             known.beats(vitals, back)

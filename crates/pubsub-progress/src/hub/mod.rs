@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::job::Job;
 use crate::shared::Shared;
+use crate::snapshot::Liveness;
 
 pub(crate) use entry::Entry;
 pub(crate) use reader::read;
@@ -71,6 +72,18 @@ impl Hub {
 
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         self.entries.lock().values().cloned().collect()
+    }
+
+    /// How many are watched, by how many watchers, and how many of them are stalled.
+    pub(crate) fn count(&self) -> (u64, u64, u64) {
+        let all = self.all();
+        let (mut watchers, mut stalled) = (0, 0);
+        for entry in &all {
+            let known = entry.known();
+            watchers += known.watchers as u64;
+            stalled += u64::from(known.liveness == Liveness::Stalled && !known.has_ended());
+        }
+        (all.len() as u64, watchers, stalled)
     }
 
     /// Forgets those that nobody has watched for `linger`, and returns them.

@@ -201,6 +201,12 @@ impl Reader {
                 }
             }
             Event::Gap | Event::Lagged(_) => {
+                let counters = &shared.counters;
+                if matches!(event, Event::Gap) {
+                    counters.reconnects.one()
+                } else {
+                    counters.lagged.one()
+                }
                 shared.hub.came_back();
                 shared.workers.ask_all();
                 self.by_channel.values().for_each(|entry| entry.doubt());

@@ -102,6 +102,9 @@ impl Watch {
         loop {
             if let Some(event) = self.events.pop_front() {
                 self.at = event.position();
+                if matches!(event, Event::Gap { .. }) {
+                    self.shared.counters.gaps.one();
+                }
                 return Poll::Ready(Some(event));
             }
             if self.view.has_ended() || self.closed {

@@ -243,14 +243,16 @@ impl JobHandle {
                 settled.fenced.is_some() || settled.acked >= position || settled.failed >= position
             }),
         );
-        match known.await {
-            Ok(Ok(settled)) => match settled.fenced {
-                Some(run) => Err(Error::Fenced { run }),
-                None if settled.acked >= position => Ok(Delivery::Confirmed),
-                None => Ok(Delivery::Pending),
-            },
-            _ => Ok(Delivery::Pending),
+        if let Ok(Ok(settled)) = known.await {
+            if let Some(run) = settled.fenced {
+                return Err(Error::Fenced { run });
+            }
+            if settled.acked >= position {
+                return Ok(Delivery::Confirmed);
+            }
         }
+        self.held.shared.counters.pending.one();
+        Ok(Delivery::Pending)
     }
 }
 

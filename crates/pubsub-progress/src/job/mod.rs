@@ -56,6 +56,8 @@ struct State {
     doubt: bool,
     /// Redis did not take the last report.
     failed: bool,
+    /// The version of the last report.
+    reported: u64,
     fenced: Option<u64>,
     ended: Option<Instant>,
 }
@@ -87,6 +89,7 @@ impl Job {
                 in_flight: false,
                 doubt: false,
                 failed: false,
+                reported: 0,
                 fenced: None,
                 ended: None,
             }),
@@ -118,6 +121,8 @@ impl Job {
         let position = state.board.position;
         let known = if state.acked.run == position.run { state.acked.l } else { 0 };
         let lines: Vec<_> = state.board.lines.after(known).cloned().collect();
+        let coalesced = (position.v - state.reported).saturating_sub(1);
+        state.reported = position.v;
         let base = lines.first().map_or(position.l, |line| line.seq - 1);
         Report {
             to: self.address.clone(),
@@ -128,6 +133,8 @@ impl Job {
             force: base > known,
             lines,
             begin,
+            again: state.failed,
+            coalesced,
         }
     }
 

@@ -62,6 +62,11 @@ impl Start {
             match told.and_then(|(mut replies, _)| replies.pop().transpose()) {
                 Ok(Some(reply)) => {
                     match reply.code {
+                        Code::Fenced | Code::Ended => shared.counters.fenced.one(),
+                        Code::Duplicate => shared.counters.duplicates.one(),
+                        Code::Applied | Code::Behind => shared.counters.published.one(),
+                    }
+                    match reply.code {
                         Code::Fenced => return Err(Error::Fenced { run: reply.position.run }),
                         Code::Ended => return Err(Error::Ended { at: reply.position }),
                         Code::Applied | Code::Duplicate | Code::Behind => {}
@@ -74,6 +79,7 @@ impl Start {
                 }
                 Ok(None) => {}
                 Err(error) => {
+                    shared.counters.failures.one();
                     let error = Error::from(error);
                     if !error.is_unavailable() {
                         return Err(error);

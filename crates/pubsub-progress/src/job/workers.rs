@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering as AtomicOrdering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::redis::{self, Cmd, Value};
+use cenote_pool_core::redis::{self, Cmd, RedisResult, Value};
 use cenote_pool_core::{Conn, State};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Job, now_ms};
-use crate::remote::{Report, publish};
+use crate::remote::{Code, Reply, Report, publish};
 use crate::shared::Shared;
 
 /// How many reports go in one round trip, about how many bytes, and how many round trips are under way at once: Redis works
@@ -79,6 +79,14 @@ impl Workers {
 
     pub(crate) fn all(&self) -> Vec<Arc<Job>> {
         self.jobs.lock().by_id.values().flatten().cloned().collect()
+    }
+
+    /// Those that run, and those that have ended and are kept.
+    pub(crate) fn count(&self) -> (u64, u64) {
+        let ended = |job: &&Arc<Job>| job.ended().is_some();
+        let jobs: Vec<_> = self.all().into_iter().filter(|job| job.fenced().is_none()).collect();
+        let ended = jobs.iter().filter(ended).count();
+        ((jobs.len() - ended) as u64, ended as u64)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -238,7 +246,8 @@ pub(crate) async fn drive(weak: Weak<Shared>) {
         }
         // When all are under way, the end of one is waited for.
         let next_due = shared.workers.next_due();
-        let until = next_due.filter(|_| under_way.len() < UNDER_WAY).map_or(next_beat, |due| due.min(next_beat));
+        let until =
+            next_due.filter(|_| under_way.len() < UNDER_WAY).map_or(next_beat, |due| due.min(next_beat));
         // Kept alive by what it has yet to tell.
         let kept = next_due.is_some().then(|| shared.clone());
         drop(shared);
@@ -276,6 +285,10 @@ async fn tell(
     more: Vec<Cmd>,
 ) -> Option<Vec<Value>> {
     let (jobs, reports): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    for report in &reports {
+        shared.counters.retries.add(u64::from(report.again));
+        shared.counters.coalesced.add(report.coalesced);
+    }
     if shared.embedded {
         for (job, report) in jobs.iter().zip(&reports) {
             job.take(report);
@@ -298,6 +311,7 @@ async fn tell(
         {
             tracing::warn!(target: "cenote", job = %job.id, %error, "Redis refuses the progress of a job");
         }
+        count(shared, reply);
         if job.settle(report, reply) {
             shared.hub.deliver(job, false);
         } else if reply.is_err() {
@@ -306,6 +320,18 @@ async fn tell(
         plan(shared, job);
     }
     rest.into_iter().collect::<Result<_, _>>().ok()
+}
+
+fn count(shared: &Shared, reply: &RedisResult<Reply>) {
+    let counters = &shared.counters;
+    match reply.as_ref().map(|reply| reply.code) {
+        Ok(Code::Applied) => counters.published.one(),
+        Ok(Code::Duplicate) => counters.duplicates.one(),
+        Ok(Code::Fenced | Code::Ended) => counters.fenced.one(),
+        // It is told again at once, from there.
+        Ok(Code::Behind) => {}
+        Err(_) => counters.failures.one(),
+    }
 }
 
 fn plan(shared: &Shared, job: &Arc<Job>) {

@@ -66,6 +66,10 @@ pub(crate) struct Report {
     pub(crate) force: bool,
     pub(crate) lines: Vec<Arc<LogLine>>,
     pub(crate) begin: Option<Begin>,
+    /// The one before it failed.
+    pub(crate) again: bool,
+    /// How many changes of the state it tells beside the last one.
+    pub(crate) coalesced: u64,
 }
 
 /// A report as the script takes it.
