@@ -135,3 +135,71 @@ async fn a_report_whose_reply_is_lost_is_told_again_and_that_is_success() {
     let lines = events.iter().filter(|event| matches!(event, Event::Log { .. })).count();
     assert_eq!(lines, 1, "{events:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_to_stop_that_nobody_told_comes_with_the_reply_to_a_report_or_a_sign_of_life() {
+    let server = Server::start();
+    for reports in [true, false] {
+        // Only what is looked at can tell.
+        let beat = if reports { Duration::from_secs(600) } else { BEAT };
+        let here = builder(server.url()).heartbeat(beat).build().unwrap();
+        let job = within(SOON, here.start("import").restart().into_future()).await.unwrap();
+        job.set(1);
+        assert_eq!(within(SOON, job.flush()).await.unwrap(), Delivery::Confirmed);
+        // What asks on the channel of all workers when it begins to listen must be over.
+        eventually_async(SOON, "it listens", || async {
+            let channels: Vec<String> = cmd("PUBSUB")
+                .arg(&["CHANNELS", "progress:1:jobs:control"])
+                .query_async(&mut pool(server.url()).conn())
+                .await
+                .unwrap();
+            !channels.is_empty()
+        })
+        .await;
+        assert_eq!(within(SOON, job.flush()).await.unwrap(), Delivery::Confirmed);
+        assert!(!job.is_cancelled());
+        let asked = ["progress:1:jobs:{import}:state", "c", "1"];
+        let () = cmd("HSET").arg(&asked).query_async(&mut pool(server.url()).conn()).await.unwrap();
+        if reports {
+            job.set(2);
+        }
+        within(SOON, job.cancellation().cancelled()).await;
+        eventually_async(SOON, "Redis has it that the worker knows", || async {
+            let said: String =
+                cmd("HGET").arg(&asked[..2]).query_async(&mut pool(server.url()).conn()).await.unwrap();
+            said == "2"
+        })
+        .await;
+        assert_eq!(within(SOON, job.cancelled()).await.unwrap(), Delivery::Confirmed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_keeps_of_a_job_goes_after_the_retention_and_the_log_of_another_attempt_at_once() {
+    const KEPT: Duration = Duration::from_secs(1800);
+    let server = Server::start();
+    let quiet = || builder(server.url()).heartbeat(Duration::from_secs(600)).retention(KEPT).build().unwrap();
+    let (state, log) = ("progress:1:jobs:{import}:state", "progress:1:jobs:{import}:log");
+    let left = async |key: &str| {
+        let ms: i64 = cmd("PTTL").arg(key).query_async(&mut pool(server.url()).conn()).await.unwrap();
+        ms
+    };
+    let job = within(SOON, quiet().start("import").into_future()).await.unwrap();
+    job.log("one");
+    assert_eq!(within(SOON, job.flush()).await.unwrap(), Delivery::Confirmed);
+    for key in [state, log] {
+        let ms = left(key).await;
+        assert!((1_600_000..=1_800_000).contains(&ms), "{key}: {ms}");
+        // As if much time had passed.
+        let () =
+            cmd("PEXPIRE").arg(key).arg(9_000).query_async(&mut pool(server.url()).conn()).await.unwrap();
+    }
+    job.set(7);
+    assert_eq!(within(SOON, job.flush()).await.unwrap(), Delivery::Confirmed);
+    for key in [state, log] {
+        assert!(left(key).await > 1_600_000, "{key}: each report keeps both");
+    }
+    let second = within(SOON, quiet().start("import").into_future()).await.unwrap();
+    assert_eq!(left(log).await, -2, "a log is that of one attempt");
+    drop(second);
+}
