@@ -5,8 +5,8 @@ mod common;
 use std::time::Duration;
 
 use cenote_pool_core::redis::{self, cmd};
-use cenote_pubsub_progress::{Delivery, Event, JobHandle, Progress, Snapshot, Status};
-use cenote_testkit::{Server, eventually_async, within};
+use cenote_pubsub_progress::{Delivery, Event, JobHandle, Liveness, Progress, Snapshot, Status, Watch};
+use cenote_testkit::{Proxy, Server, eventually_async, within};
 use common::{SOON, builder, next, pool, progress, to_the_end};
 
 async fn start(progress: &Progress, job: &str) -> JobHandle {
@@ -228,6 +228,48 @@ async fn issue_7_a_hole_in_what_is_delivered_is_filled_from_redis_and_not_passed
     }
     assert_eq!(texts(&events), ["1", "2", "3", "4"]);
     drop(job);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issue_8_who_listens_comes_back_after_every_loss_and_each_is_told() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let (here, there) = (progress(server.url()), progress(proxy.url()));
+    let job = start(&here, "job").await;
+    let mut watch = within(SOON, there.watch("job")).await.unwrap();
+    assert!(matches!(next(&mut watch).await, Event::Snapshot { .. }));
+    for round in 1..=8_u64 {
+        let before = there.stats().reconnects;
+        proxy.reset_on_accept(true);
+        proxy.cut();
+        job.set(round);
+        job.log(&round.to_string());
+        let away = |event: &Event| matches!(event, Event::Liveness { liveness: Liveness::Unknown, .. });
+        until(&mut watch, away).await;
+        if round == 8 {
+            // Others have given up by then.
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
+        proxy.pass();
+        // Told meanwhile, and told now.
+        until(&mut watch, |event| matches!(event, Event::Log { line, .. } if line.seq == 2 * round - 1))
+            .await;
+        job.log("here again");
+        until(&mut watch, |event| matches!(event, Event::Log { line, .. } if line.seq == 2 * round)).await;
+        assert!(there.stats().reconnects > before, "{:?}", there.stats());
+    }
+    finish(&job).await;
+    assert_eq!(to_the_end(&mut watch).await.last().unwrap().snapshot().unwrap().done, 8);
+}
+
+async fn until(watch: &mut Watch, is_it: impl Fn(&Event) -> bool) {
+    loop {
+        let event = next(watch).await;
+        assert!(!event.is_end() && !matches!(event, Event::Gap { .. }), "{event:?}");
+        if is_it(&event) {
+            return;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
