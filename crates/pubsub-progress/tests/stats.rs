@@ -49,9 +49,10 @@ async fn reports_and_watches_are_counted_where_they_happen() {
     job.log("with ten changes");
     confirmed(&job).await;
     let after = here.stats();
-    assert!(after.published > before.published, "{after:?}");
-    // Between the changes and the line there is at most one report.
-    assert_eq!(after.coalesced, 9, "{after:?}");
+    // A worker that begins to listen reports once more, and may do so in between.
+    let reports = after.published - before.published;
+    assert!((1..=3).contains(&reports) && after.coalesced >= 8, "{after:?}");
+    assert!((10..=11).contains(&(after.coalesced + reports)), "{after:?}");
     assert_eq!(within(SOON, job.finish(())).await.unwrap(), Delivery::Confirmed);
     for watch in &mut watches {
         to_the_end(watch).await;
@@ -59,9 +60,9 @@ async fn reports_and_watches_are_counted_where_they_happen() {
     let (worker, watcher) = (here.stats(), there.stats());
     assert_eq!((worker.jobs, worker.ended_jobs), (1, 1), "{worker:?}");
     let (told, bad) = (worker.published, (worker.failures, worker.retries, worker.fenced, worker.pending));
-    assert!((4..=5).contains(&told), "two starts, the line and the end: {worker:?}");
+    assert!((4..=6).contains(&told), "two starts, the line and the end: {worker:?}");
     assert_eq!(bad, (0, 0, 0, 0));
-    assert!((1..=3).contains(&watcher.messages), "{watcher:?}");
+    assert!((1..=4).contains(&watcher.messages), "{watcher:?}");
     let bad =
         (watcher.gaps, watcher.repairs, watcher.stalls, watcher.lost, watcher.reconnects, watcher.lagged);
     assert_eq!(bad, (0, 0, 0, 0, 0, 0));

@@ -202,11 +202,8 @@ impl Reader {
             }
             Event::Gap | Event::Lagged(_) => {
                 let counters = &shared.counters;
-                if matches!(event, Event::Gap) {
-                    counters.reconnects.one()
-                } else {
-                    counters.lagged.one()
-                }
+                let back = if matches!(event, Event::Gap) { &counters.reconnects } else { &counters.lagged };
+                back.one();
                 shared.hub.came_back();
                 shared.workers.ask_all();
                 self.by_channel.values().for_each(|entry| entry.doubt());
