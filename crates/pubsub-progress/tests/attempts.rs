@@ -203,3 +203,22 @@ async fn what_redis_keeps_of_a_job_goes_after_the_retention_and_the_log_of_anoth
     assert_eq!(left(log).await, -2, "a log is that of one attempt");
     drop(second);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_redis_refuses_is_told_again_until_it_is_taken() {
+    let server = Server::start();
+    // No sign of life takes it along, and no connection is lost.
+    let here = builder(server.url()).heartbeat(Duration::from_secs(600)).build().unwrap();
+    let memory = async |most: &str| {
+        let set = ["SET", "maxmemory", most];
+        let () = cmd("CONFIG").arg(&set).query_async(&mut pool(server.url()).conn()).await.unwrap();
+    };
+    let job = within(SOON, here.start("import").into_future()).await.unwrap();
+    memory("1").await;
+    job.log("in vain at first");
+    assert_eq!(within(SOON, job.finish(())).await.unwrap(), Delivery::Pending);
+    memory("0").await;
+    let events = to_the_end(&mut within(SOON, progress(server.url()).watch("import")).await.unwrap()).await;
+    let lines = events.iter().filter(|event| matches!(event, Event::Log { .. })).count();
+    assert_eq!(lines, 1, "{events:?}");
+}

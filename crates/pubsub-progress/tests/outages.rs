@@ -289,3 +289,19 @@ async fn what_waits_is_told_when_the_pool_is_closed_and_a_watch_ends_with_its_po
     assert!(within(SOON, slow.start("another").into_future()).await.unwrap_err().is_closed());
     assert_eq!(within(SOON, job.finish(())).await.unwrap(), Delivery::Pending);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_is_on_its_way_when_the_pool_is_closed_is_pending_at_once_and_not_after_its_limit() {
+    let server = Server::start();
+    let pool = pool(server.url());
+    let here = Progress::builder(&pool).timeout(Duration::from_secs(300)).build().unwrap();
+    let job = within(SOON, here.start("job").into_future()).await.unwrap();
+    server.freeze();
+    let ending = tokio::spawn({
+        let job = job.clone();
+        async move { job.finish(()).await.unwrap() }
+    });
+    eventually_async(SOON, "it has ended here", || async { job.status().is_end() }).await;
+    within(SOON, pool.close()).await;
+    assert_eq!(within(SOON, ending).await.unwrap(), Delivery::Pending);
+}
