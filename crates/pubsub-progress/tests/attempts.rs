@@ -199,6 +199,8 @@ async fn what_redis_keeps_of_a_job_goes_after_the_retention_and_the_log_of_anoth
     for key in [state, log] {
         assert!(left(key).await > 1_600_000, "{key}: each report keeps both");
     }
+    let read = within(SOON, quiet().snapshot("import")).await.unwrap().unwrap();
+    assert_eq!((read.position, read.done), (job.position(), 7), "the state and where it is go together");
     let second = within(SOON, quiet().start("import").into_future()).await.unwrap();
     assert_eq!(left(log).await, -2, "a log is that of one attempt");
     drop(second);
