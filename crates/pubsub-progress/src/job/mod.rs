@@ -2,6 +2,7 @@
 
 mod board;
 mod child;
+mod due;
 mod estimator;
 mod handle;
 mod ring;

@@ -1,9 +1,9 @@
 //! All jobs of a process, and the one task that reports them.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering as AtomicOrdering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::due::Due;
 use super::{Job, now_ms};
 use crate::remote::{Code, Reply, Report, publish};
 use crate::shared::Shared;
@@ -49,11 +50,6 @@ struct Jobs {
     by_id: HashMap<Arc<str>, Vec<Arc<Job>>>,
     /// How far the ended ones were asserted anew.
     turn: usize,
-}
-
-struct Due {
-    at: Instant,
-    job: Arc<Job>,
 }
 
 impl Workers {
@@ -362,7 +358,7 @@ async fn beat(shared: &Arc<Shared>) {
         more.push(set);
         let rest = tell(shared, shared.conn(), batch, more).await;
         if let Some(had) = rest.as_deref().and_then(<[Value]>::last)
-            && shared.workers.marked.swap(true, AtomicOrdering::Relaxed)
+            && shared.workers.marked.swap(true, Ordering::Relaxed)
             && *had == Value::Nil
         {
             shared.workers.assert_all(false);
@@ -392,25 +388,5 @@ pub(crate) async fn flush(shared: &Arc<Shared>) {
             failures += 1;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.at.cmp(&other.at)
     }
 }
