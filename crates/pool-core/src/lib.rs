@@ -48,7 +48,7 @@ pub use config::{ConfigError, PoolConfig, Problem};
 pub use conn::Conn;
 pub use dedicated::Dedicated;
 #[doc(hidden)]
-pub use dedicated::DedicatedIo;
+pub use dedicated::{DedicatedIo, RawPlace};
 pub use degrade::{Answer, Answers, DegradableConn, Epoch, JournalStatus, Source};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};

@@ -162,6 +162,16 @@ impl Target {
         }
         info.set_protocol(self.protocol.unwrap_or(ProtocolVersion::RESP3))
     }
+
+    /// The same with the address, as redis-rs has it.
+    pub(crate) fn full_info(&self) -> Option<redis::ConnectionInfo> {
+        let address = match &self.address {
+            Address::Tcp { host, port } => redis::ConnectionAddr::Tcp(host.clone(), *port),
+            Address::Unix(path) => redis::ConnectionAddr::Unix(path.clone()),
+        };
+        let info = redis::IntoConnectionInfo::into_connection_info(address).ok()?;
+        Some(info.set_redis_settings(self.connection_info()))
+    }
 }
 
 impl fmt::Display for Target {

@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::Location;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -17,11 +17,12 @@ use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 use tokio::sync::oneshot;
 
+use super::guest::Guest;
 use super::patience::{self, Watch};
 use crate::budget::Tenant;
 use crate::error::Error;
 use crate::lane::Lane;
-use crate::transport::{Farewell, Socket};
+use crate::transport::Farewell;
 
 /// A queue shorter than this is not searched for callers that left.
 const PRUNE: usize = 64;
@@ -38,7 +39,7 @@ struct State {
     watches: HashMap<runtime::Id, Watch>,
     holders: Vec<Holder>,
     last_holder: u64,
-    raw: Vec<std::sync::Weak<dyn Socket>>,
+    raw: Vec<Weak<Guest>>,
 }
 
 struct Waiting {
@@ -115,6 +116,7 @@ impl Bench {
                 patience::start(self.clone(), handle);
             }
         }
+        self.make_room(Instant::now());
         Entry::Wait(receiver)
     }
 
@@ -227,10 +229,21 @@ impl Bench {
         text
     }
 
-    pub(super) fn keep_raw(&self, socket: &Arc<dyn Socket>) {
+    pub(super) fn keep_raw(&self, guest: &Arc<Guest>) {
         let mut state = self.0.lock();
-        state.raw.retain(|socket| socket.strong_count() > 0);
-        state.raw.push(Arc::downgrade(socket));
+        state.raw.retain(|guest| guest.strong_count() > 0);
+        state.raw.push(Arc::downgrade(guest));
+    }
+
+    /// Ends raw streams that yield, as many as there are callers waiting, the longest quiet first. Whether there is
+    /// any raw stream that may be asked again.
+    pub(super) fn make_room(&self, now: Instant) -> bool {
+        let state = self.0.lock();
+        let wanted = state.queue.iter().filter(|waiting| !waiting.grant.is_closed()).count();
+        let guests: Vec<_> = state.raw.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
+        retire_quiet(&guests, wanted, now);
+        !guests.is_empty()
     }
 
     /// Places held by callers.
@@ -243,12 +256,15 @@ impl Bench {
         self.0.lock().idle.retain(|idle| !std::ptr::eq(Arc::as_ptr(idle), lane));
     }
 
-    /// The pool closes: whoever waits is told so, and what rests ends.
+    /// The pool closes: whoever waits is told so, and what rests ends. To be called until nobody is left, as raw
+    /// streams come to rest one by one.
     pub(crate) fn end_idle(&self) {
         let mut state = self.0.lock();
         let keepers = state.clear_queue();
         let idle = std::mem::take(&mut state.idle);
+        let guests: Vec<_> = state.raw.iter().filter_map(Weak::upgrade).collect();
         drop(state);
+        retire_quiet(&guests, usize::MAX, Instant::now());
         keepers.into_iter().for_each(Waker::wake);
         for lane in idle {
             lane.retire();
@@ -266,10 +282,17 @@ impl Bench {
         for lane in idle {
             lane.end(cause, Farewell::Finish);
         }
-        for socket in raw.iter().filter_map(std::sync::Weak::upgrade) {
-            socket.abort();
+        for guest in raw.iter().filter_map(Weak::upgrade) {
+            guest.abort();
         }
     }
+}
+
+fn retire_quiet(guests: &[Arc<Guest>], most: usize, now: Instant) {
+    let mut quiet: Vec<_> =
+        guests.iter().filter_map(|guest| Some((guest.quiet_since(now)?, guest))).collect();
+    quiet.sort_by_key(|(since, _)| *since);
+    quiet.iter().filter(|(_, guest)| guest.retire(now)).take(most).for_each(drop);
 }
 
 impl State {

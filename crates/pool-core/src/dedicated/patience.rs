@@ -3,12 +3,15 @@
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Handle};
 
 use super::bench::{Bench, Unserved};
 use crate::timer::Timer;
+
+/// How often the raw streams are looked at for one that could yield its place.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What a runtime's task is set for, and how to make it look again.
 pub(super) struct Watch {
@@ -46,7 +49,13 @@ pub(super) fn start(bench: Bench, handle: &Handle) {
 async fn keep(mut keeper: Keeper) {
     let mut timer = Timer::default();
     poll_fn(|cx| {
-        while let Some(next) = keeper.bench.expire(keeper.runtime, Instant::now(), cx.waker()) {
+        loop {
+            let now = Instant::now();
+            let may_yield = keeper.bench.make_room(now);
+            let Some(mut next) = keeper.bench.expire(keeper.runtime, now, cx.waker()) else { break };
+            if may_yield {
+                next = next.min(now + LOOK);
+            }
             if timer.poll(Some(next), cx).is_pending() {
                 return Poll::Pending;
             }

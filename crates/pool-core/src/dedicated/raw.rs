@@ -6,27 +6,28 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Handle;
 
 use super::bench::{Bench, Place};
 use super::checkout::wait_for_place;
-use crate::budget::{Held, Tenant};
+use super::guest::Guest;
+use crate::budget::Tenant;
 use crate::error::{Error, Kind};
 use crate::pool::{Shared, current_runtime};
-use crate::transport::{Farewell, Io};
+use crate::transport::Io;
 
 /// A raw stream to Redis. It holds its place in the pool's budget until it is dropped, and closing the pool
-/// ends it.
+/// ends it. One that [yields](RawPlace) also ends when others need its place while it is quiet.
 pub struct DedicatedIo {
     io: Box<dyn Io>,
-    held: Option<Held>,
+    guest: Arc<Guest>,
     info: RedisConnectionInfo,
     bench: Bench,
     holder: u64,
-    _place: Place,
 }
 
 impl DedicatedIo {
@@ -36,39 +37,82 @@ impl DedicatedIo {
     }
 }
 
+/// The right to one raw stream that yields its place.
+///
+/// When every place is taken and somebody waits for one, the stream is ended that was quiet for longest: whose commands
+/// are all answered and that is not inside `WATCH`, `MULTI`, a blocking command or a subscription. Streams whose last
+/// command is a lone `UNWATCH` count as let go by their users and come first; others are left alone for 250 ms after
+/// their last reply.
+pub struct RawPlace {
+    shared: Arc<Shared>,
+    handle: Handle,
+    place: Place,
+    at: &'static Location<'static>,
+}
+
+impl RawPlace {
+    /// Dials, within the connect timeout.
+    ///
+    /// **Cancel safety.** Dropping it lets the dial come to its end, and then gives the place back.
+    pub async fn dial(self) -> Result<DedicatedIo, Error> {
+        dial(self.shared, &self.handle, self.place, self.at, true).await
+    }
+}
+
 pub(crate) async fn open_raw(
     shared: Arc<Shared>,
     at: &'static Location<'static>,
 ) -> Result<DedicatedIo, Error> {
+    let limit = shared.context.config.socket_timeout;
+    let RawPlace { shared, handle, place, at } = reserve_raw(shared, at, limit).await?;
+    dial(shared, &handle, place, at, false).await
+}
+
+pub(crate) async fn reserve_raw(
+    shared: Arc<Shared>,
+    at: &'static Location<'static>,
+    limit: Duration,
+) -> Result<RawPlace, Error> {
     let handle = current_runtime()?;
     shared.admit(&handle)?;
-    let limit = shared.context.config.socket_timeout;
     let (place, idle) = wait_for_place(&shared, &handle, Instant::now(), limit).await?;
     if let Some(lane) = idle {
         // An idle connection speaks already; its place in the budget serves a new one.
         lane.check_in();
         lane.retire();
     }
-    shared.admit(&handle)?;
+    Ok(RawPlace { shared, handle, place, at })
+}
+
+async fn dial(
+    shared: Arc<Shared>,
+    handle: &Handle,
+    place: Place,
+    at: &'static Location<'static>,
+    yields: bool,
+) -> Result<DedicatedIo, Error> {
+    shared.admit(handle)?;
     let context = shared.context.clone();
-    let dial = handle.spawn(async move { context.connect_raw().await });
-    let (io, held) = dial
+    // The place goes with the dial: given up in the middle, it is not free before the socket is closed.
+    let dial = handle.spawn(async move {
+        let dialled = context.connect_raw().await;
+        dialled.map(|(io, held)| (io, held, place))
+    });
+    let (io, held, place) = dial
         .await
         .map_err(|_| Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"))??;
-    if let Some(socket) = held.socket() {
-        shared.bench.keep_raw(&socket);
-    }
+    let guest = Guest::new(yields, held, place);
+    shared.bench.keep_raw(&guest);
     // Closing cuts what is kept; what was kept too late for that goes here.
     if shared.context.breaker.is_shut() {
         return Err(Error::closed());
     }
     Ok(DedicatedIo {
         io,
-        held: Some(held),
+        guest,
         info: shared.context.target.connection_info(),
         bench: shared.bench.clone(),
         holder: shared.bench.hold(at),
-        _place: place,
     })
 }
 
@@ -78,21 +122,26 @@ impl AsyncRead for DedicatedIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut *self.io).poll_read(cx, buf);
+        self.guest.note_read(&buf.filled()[before..]);
+        read
     }
 }
 
 impl AsyncWrite for DedicatedIo {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write(cx, buf)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { io, guest, .. } = self.get_mut();
+        guest.write([buf], || Pin::new(&mut **io).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write_vectored(cx, bufs)
+        let Self { io, guest, .. } = self.get_mut();
+        guest.write(bufs.iter().map(|part| &**part), || Pin::new(&mut **io).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -111,14 +160,18 @@ impl AsyncWrite for DedicatedIo {
 impl Drop for DedicatedIo {
     fn drop(&mut self) {
         self.bench.unhold(self.holder);
-        if let Some(held) = self.held.take() {
-            held.leave(Farewell::Finish);
-        }
+        self.guest.leave();
     }
 }
 
 impl fmt::Debug for DedicatedIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DedicatedIo").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RawPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawPlace").finish_non_exhaustive()
     }
 }

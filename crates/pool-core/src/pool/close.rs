@@ -130,9 +130,11 @@ async fn drain(drainer: &Drainer) {
             lane.drain();
         }
     }
-    shared.bench.end_idle();
     let limit = shared.context.config.close_timeout;
-    let is_done = || shared.sets.all().iter().all(|lane| lane.has_ended()) && shared.bench.in_use() == 0;
+    let is_done = || {
+        shared.bench.end_idle();
+        shared.sets.all().iter().all(|lane| lane.has_ended()) && shared.bench.in_use() == 0
+    };
     while waited(shared) < limit && !is_done() && !shared.closing.cut.load(Ordering::Acquire) {
         timer::sleep(LOOK.min(limit)).await;
     }

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
-use crate::dedicated::{self, Bench, Dedicated, DedicatedIo};
+use crate::dedicated::{self, Bench, Dedicated, DedicatedIo, RawPlace};
 use crate::degrade::{DegradableConn, Epoch, Journal, JournalStatus, no_fallback};
 use crate::dial::Network;
 use crate::error::Error;
@@ -230,6 +230,26 @@ impl Pool {
     #[track_caller]
     pub fn dedicated_io(&self) -> impl Future<Output = Result<DedicatedIo, Error>> + Send + use<> {
         dedicated::open_raw(self.shared.clone(), Location::caller())
+    }
+
+    /// A place for a stream that yields it when others need it more, for the crate `cenote-compat-shim`. Waits at most
+    /// `limit`; `at` is who holds it in the words of whoever waits in vain.
+    ///
+    /// Dropping it leaves the queue.
+    #[doc(hidden)]
+    pub fn reserve_io(
+        &self,
+        at: &'static Location<'static>,
+        limit: std::time::Duration,
+    ) -> impl Future<Output = Result<RawPlace, Error>> + Send + use<> {
+        dedicated::reserve_raw(self.shared.clone(), at, limit)
+    }
+
+    /// Where this pool dials and as whom, the password included; for the crate `cenote-compat-shim`. `None` if it
+    /// never dials.
+    #[doc(hidden)]
+    pub fn connection_info(&self) -> Option<redis::ConnectionInfo> {
+        if self.shared.embedded { None } else { self.shared.context.target.full_info() }
     }
 
     /// The state at this moment.
