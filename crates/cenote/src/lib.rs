@@ -30,7 +30,8 @@
 //! | `fallback-lru` | `FallbackLru`: the bounded in-memory store that answers in place of a Redis, or while it is away | `cenote-fallback-lru` |
 //! | `pubsub-progress` | `Progress`: jobs that report, and watchers that never miss the end; the module `progress` has the rest of it | `cenote-pubsub-progress` |
 //! | `ratelimit` | `RateLimiter`: exact, in one round trip, governed through an outage; the module `ratelimit` has the rest of it | `cenote-ratelimit` |
-//! | `full` | all of the above | |
+//! | `compat-shim` | the module `compat_shim`: old clients on this pool, one call site at a time | `cenote-compat-shim` |
+//! | `full` | all of the above but `compat-shim` | |
 //! | `tls` | `rediss://` URLs, by rustls | `cenote-pool-core` |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
@@ -51,6 +52,8 @@ pub use cenote_pool_core::{
 pub use cenote_cache::{
     self as cache, Cache, CacheBuilder, CacheKey, Cx, KeyText, LoadError, Lookup, OnDisconnect, Tier, Written,
 };
+#[cfg(feature = "compat-shim")]
+pub use cenote_compat_shim as compat_shim;
 #[cfg(feature = "fallback-lru")]
 pub use cenote_fallback_lru::{self as fallback_lru, FallbackLru};
 #[cfg(feature = "pubsub-progress")]

@@ -1,0 +1,176 @@
+//! From what a legacy client is told to the pool that serves it.
+
+use std::sync::OnceLock;
+
+use cenote_pool_core::Pool;
+use parking_lot::Mutex;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+
+static INSTALLED: OnceLock<Pool> = OnceLock::new();
+static OTHERS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
+
+/// Serves every shim that is built for this pool's server from this pool, from now on and for all of the process.
+///
+/// A server is told apart by host and port (`localhost` and `127.0.0.1` are one) or by the path of its socket. Shims
+/// for another server get a pool of their own, one for each server, with the defaults of
+/// [`PoolConfig`](cenote_pool_core::PoolConfig), and the log says so. Each shim greets the server as itself: its user,
+/// password and database need not be the pool's.
+///
+/// # Errors
+///
+/// The pool, when another one is installed already: that one stays.
+///
+/// ```
+/// use cenote_pool_core::Pool;
+///
+/// let pool = Pool::builder().url("redis://localhost:6379/0").build()?;
+/// assert!(cenote_compat_shim::install(pool.clone()).is_ok());
+/// assert!(cenote_compat_shim::install(pool).is_err(), "once for the process");
+/// # Ok::<(), cenote_pool_core::Error>(())
+/// ```
+pub fn install(pool: Pool) -> Result<(), Pool> {
+    INSTALLED.set(pool)
+}
+
+/// The pools that shims were given because [`install`]ed was none for their server. Close them at the end, as what was
+/// installed is closed by whoever made it.
+pub fn pools() -> Vec<Pool> {
+    OTHERS.lock().clone()
+}
+
+/// The pool whose streams reach this server.
+pub(crate) fn pool_for(info: &ConnectionInfo) -> RedisResult<Pool> {
+    if let Some(pool) = INSTALLED.get()
+        && (pool.connection_info().is_none_or(|its| same_server(its.addr(), info.addr())))
+    {
+        // One that is embedded has no server: what it answers is an error that says so.
+        return Ok(pool.clone());
+    }
+    let mut others = OTHERS.lock();
+    let serves =
+        |pool: &&Pool| pool.connection_info().is_some_and(|its| same_server(its.addr(), info.addr()));
+    if let Some(pool) = others.iter().find(serves) {
+        return Ok(pool.clone());
+    }
+    let pool = Pool::builder().url(url_of(info)?).build()?;
+    if let Some(installed) = INSTALLED.get() {
+        tracing::warn!(
+            target: "cenote",
+            installed = ?installed,
+            own = ?pool,
+            "a legacy client is for another server than the installed pool: it gets a pool, and a budget, of its own"
+        );
+    }
+    others.push(pool.clone());
+    Ok(pool)
+}
+
+fn same_server(one: &ConnectionAddr, other: &ConnectionAddr) -> bool {
+    match (one, other) {
+        (ConnectionAddr::Tcp(host, port), ConnectionAddr::Tcp(other_host, other_port)) => {
+            port == other_port && canonical(host).eq_ignore_ascii_case(canonical(other_host))
+        }
+        (ConnectionAddr::Unix(path), ConnectionAddr::Unix(other_path)) => path == other_path,
+        _ => false,
+    }
+}
+
+fn canonical(host: &str) -> &str {
+    if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host }
+}
+
+fn url_of(info: &ConnectionInfo) -> RedisResult<String> {
+    let settings = info.redis_settings();
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let (name, password) = (settings.username().map(encoded), settings.password().map(encoded));
+    let db = settings.db();
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => {
+            let host = if host.contains(':') {
+                format!("[{host}]")
+            } else {
+                encoded(host).replace("%2E", ".").replace("%2D", "-")
+            };
+            let credentials = match (name, password) {
+                (None, None) => String::new(),
+                (name, None) => format!("{}@", name.unwrap_or_default()),
+                (name, Some(password)) => format!("{}:{password}@", name.unwrap_or_default()),
+            };
+            Ok(format!("redis://{credentials}{host}:{port}/{db}"))
+        }
+        ConnectionAddr::Unix(path) => {
+            let path = utf8_percent_encode(&path.to_string_lossy(), NON_ALPHANUMERIC)
+                .to_string()
+                .replace("%2F", "/");
+            let mut url = format!("unix://{path}?db={db}");
+            for (key, value) in [("user", name), ("pass", password)] {
+                if let Some(value) = value {
+                    url.push_str(&format!("&{key}={value}"));
+                }
+            }
+            Ok(url)
+        }
+        ConnectionAddr::TcpTls { .. } => {
+            Err(unsupported("TLS (rediss://) is not served by the shared pool yet"))
+        }
+        _ => Err(unsupported("this kind of address is not known to the shared pool")),
+    }
+}
+
+pub(crate) fn unsupported(why: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::IntoConnectionInfo;
+
+    use super::*;
+
+    fn info(url: &str) -> ConnectionInfo {
+        url.into_connection_info().unwrap()
+    }
+
+    #[test]
+    fn a_server_has_one_pool_whatever_the_user_and_the_database() {
+        let one = pool_for(&info("redis://localhost:7001/0")).unwrap();
+        let same = pool_for(&info("redis://ada:secret@127.0.0.1:7001/3")).unwrap();
+        let other = pool_for(&info("redis://127.0.0.1:7002/0")).unwrap();
+        let address = |pool: &Pool| pool.connection_info().unwrap().addr().to_string();
+        assert_eq!(address(&one), address(&same));
+        assert_ne!(address(&one), address(&other));
+        assert_eq!(pools().iter().filter(|pool| address(pool).ends_with(":7001")).count(), 1);
+    }
+
+    #[test]
+    fn every_address_and_credential_survives_the_way_into_a_url() {
+        for url in [
+            "redis://ada:p%40ss%2Fword%25@cache-1.internal:7000/3",
+            "redis://:only%3Apassword@[::1]:7000/0",
+            "unix:///run/redis%20dir/r.sock?db=2&user=ada&pass=h%26ush",
+        ] {
+            let info = info(url);
+            let pool = Pool::builder().url(url_of(&info).unwrap()).build().unwrap();
+            let its = pool.connection_info().unwrap();
+            assert_eq!(its.addr(), info.addr());
+            let settings = |info: &ConnectionInfo| {
+                let settings = info.redis_settings();
+                (
+                    settings.db(),
+                    settings.username().map(str::to_owned),
+                    settings.password().map(str::to_owned),
+                )
+            };
+            assert_eq!(settings(&its), settings(&info), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_is_refused_with_a_reason() {
+        let address = ConnectionAddr::TcpTls { host: "h".into(), port: 1, insecure: false, tls_params: None };
+        let error = pool_for(&address.into_connection_info().unwrap()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidClientConfig);
+        assert!(error.to_string().contains("TLS"), "{error}");
+    }
+}

@@ -1,0 +1,338 @@
+//! deadpool-redis' names for Redis Sentinel.
+//!
+//! They are here so that code and features resolve. The shared pool does not serve Sentinel yet: every connection fails
+//! with an error of the kind [`InvalidClientConfig`](redis::ErrorKind::InvalidClientConfig) that says so.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+
+use deadpool::managed;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+
+pub use super::ConfigError;
+use super::{ConnectionAddr, ConnectionInfo, RedisConnectionInfo};
+use crate::bridge::unsupported;
+use crate::report::Site;
+
+pub use deadpool::managed::reexports::*;
+pub use deadpool::managed::{BuildError, QueueMode};
+
+const WHY: &str = "Redis Sentinel is not served by the shared pool yet";
+
+/// deadpool's pool of connections to a master or its replicas.
+pub type Pool = managed::Pool<Manager, Connection>;
+/// deadpool's pool, held weakly.
+pub type WeakPool = managed::WeakPool<Manager, Connection>;
+/// deadpool's builder of a [`Pool`].
+pub type PoolBuilder = managed::PoolBuilder<Manager, Connection>;
+/// Why [`Config::create_pool`] failed.
+pub type CreatePoolError = managed::CreatePoolError<ConfigError>;
+/// Why a checkout failed.
+pub type PoolError = managed::PoolError<RedisError>;
+/// What deadpool keeps for each connection.
+pub type Object = managed::Object<Manager>;
+/// What deadpool calls when a connection is made or checked out.
+pub type Hook = managed::Hook<Manager>;
+/// Why a [`Hook`] failed.
+pub type HookError = managed::HookError<RedisError>;
+
+/// How a [`Pool`] is made.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub struct Config {
+    /// URLs of some sentinels.
+    pub urls: Option<Vec<String>>,
+    /// The same in parts.
+    pub connections: Option<Vec<ConnectionInfo>>,
+    /// Whom to connect to.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub server_type: SentinelServerType,
+    /// The master's name. Default `mymaster`.
+    #[cfg_attr(feature = "serde", serde(default = "default_master_name"))]
+    pub master_name: String,
+    /// How to greet the servers that the sentinels name.
+    pub node_connection_info: Option<SentinelNodeConnectionInfo>,
+    /// How many connections at most, and within which limits.
+    pub pool: Option<PoolConfig>,
+}
+
+impl Config {
+    /// Builds the pool. Does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// As those of the plain [`Config`](super::Config::create_pool).
+    #[track_caller]
+    pub fn create_pool(&self, runtime: Option<Runtime>) -> Result<Pool, CreatePoolError> {
+        let mut builder = self.builder().map_err(CreatePoolError::Config)?;
+        if let Some(runtime) = runtime {
+            builder = builder.runtime(runtime);
+        }
+        builder.build().map_err(CreatePoolError::Build)
+    }
+
+    /// Begins to build the pool.
+    ///
+    /// # Errors
+    ///
+    /// Both `urls` and `connections` are set, or a URL does not parse.
+    #[track_caller]
+    pub fn builder(&self) -> Result<PoolBuilder, ConfigError> {
+        let (name, node, kind) =
+            (self.master_name.clone(), self.node_connection_info.clone(), self.server_type);
+        let manager = match (&self.urls, &self.connections) {
+            (Some(_), Some(_)) => return Err(ConfigError::UrlAndConnectionSpecified),
+            (Some(urls), None) => Manager::new(urls.iter().map(String::as_str).collect(), name, node, kind)?,
+            (None, connections) => {
+                let connections = connections.clone().unwrap_or_else(|| vec![ConnectionInfo::default()]);
+                Manager::new(connections, name, node, kind)?
+            }
+        };
+        Ok(Pool::builder(manager).config(self.get_pool_config()))
+    }
+
+    /// The pool's part, or its defaults.
+    #[must_use]
+    pub fn get_pool_config(&self) -> PoolConfig {
+        self.pool.unwrap_or_default()
+    }
+
+    /// For some sentinels' URLs.
+    #[must_use]
+    pub fn from_urls<T: Into<Vec<String>>>(
+        urls: T,
+        master_name: String,
+        server_type: SentinelServerType,
+    ) -> Self {
+        Self { urls: Some(urls.into()), connections: None, server_type, master_name, ..Self::default() }
+    }
+
+    /// Sets how to greet the servers that the sentinels name.
+    #[must_use]
+    pub fn with_node_connection_info(
+        mut self,
+        node_connection_info: Option<SentinelNodeConnectionInfo>,
+    ) -> Self {
+        self.node_connection_info = node_connection_info;
+        self
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let addr = ConnectionAddr::Tcp("127.0.0.1".to_owned(), 26379);
+        Self {
+            urls: None,
+            connections: Some(vec![ConnectionInfo { addr, ..ConnectionInfo::default() }]),
+            server_type: SentinelServerType::Master,
+            master_name: default_master_name(),
+            node_connection_info: None,
+            pool: None,
+        }
+    }
+}
+
+fn default_master_name() -> String {
+    "mymaster".to_owned()
+}
+
+/// [`redis::sentinel::SentinelServerType`] for serde.
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub enum SentinelServerType {
+    /// The master.
+    #[default]
+    Master,
+    /// One of its replicas.
+    Replica,
+}
+
+impl From<redis::sentinel::SentinelServerType> for SentinelServerType {
+    fn from(kind: redis::sentinel::SentinelServerType) -> Self {
+        match kind {
+            redis::sentinel::SentinelServerType::Replica => Self::Replica,
+            _ => Self::Master,
+        }
+    }
+}
+
+impl From<SentinelServerType> for redis::sentinel::SentinelServerType {
+    fn from(kind: SentinelServerType) -> Self {
+        match kind {
+            SentinelServerType::Master => Self::Master,
+            SentinelServerType::Replica => Self::Replica,
+        }
+    }
+}
+
+/// [`redis::TlsMode`] for serde.
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub enum TlsMode {
+    /// Certificates are checked.
+    #[default]
+    Secure,
+    /// They are not.
+    Insecure,
+}
+
+impl From<redis::TlsMode> for TlsMode {
+    fn from(mode: redis::TlsMode) -> Self {
+        match mode {
+            redis::TlsMode::Insecure => Self::Insecure,
+            _ => Self::Secure,
+        }
+    }
+}
+
+impl From<TlsMode> for redis::TlsMode {
+    fn from(mode: TlsMode) -> Self {
+        match mode {
+            TlsMode::Secure => Self::Secure,
+            TlsMode::Insecure => Self::Insecure,
+        }
+    }
+}
+
+/// [`redis::sentinel::SentinelNodeConnectionInfo`] for serde.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub struct SentinelNodeConnectionInfo {
+    /// Whether to use TLS.
+    pub tls_mode: Option<TlsMode>,
+    /// As whom, and which database.
+    pub redis_connection_info: Option<RedisConnectionInfo>,
+}
+
+impl From<SentinelNodeConnectionInfo> for redis::sentinel::SentinelNodeConnectionInfo {
+    fn from(info: SentinelNodeConnectionInfo) -> Self {
+        let mut node = Self::default();
+        if let Some(mode) = info.tls_mode {
+            node = node.set_tls_mode(mode.into());
+        }
+        if let Some(settings) = info.redis_connection_info {
+            node = node.set_redis_connection_info(settings.into());
+        }
+        node
+    }
+}
+
+/// Would make connections to a master or its replicas.
+#[derive(Debug)]
+pub struct Manager {
+    _site: Site,
+}
+
+impl Manager {
+    /// Checks the parameters. Does no I/O.
+    ///
+    /// # Errors
+    ///
+    /// One of `params` is no connection parameters.
+    #[track_caller]
+    pub fn new<T: IntoConnectionInfo>(
+        params: Vec<T>,
+        _service_name: String,
+        _node_connection_info: Option<SentinelNodeConnectionInfo>,
+        _server_type: SentinelServerType,
+    ) -> RedisResult<Self> {
+        let site = Site::of(
+            "deadpool_redis::sentinel::Pool",
+            "cenote::Pool, once it serves Sentinel",
+            Location::caller(),
+        );
+        for param in params {
+            param.into_connection_info()?;
+        }
+        Ok(Self { _site: site })
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
+        Err(unsupported(WHY))
+    }
+
+    async fn recycle(
+        &self,
+        _: &mut MultiplexedConnection,
+        _: &Metrics,
+    ) -> managed::RecycleResult<RedisError> {
+        Err(unsupported(WHY).into())
+    }
+}
+
+/// What `get` would give.
+pub struct Connection {
+    conn: Object,
+}
+
+impl Connection {
+    /// Takes the connection out of its pool for good.
+    #[must_use]
+    pub fn take(this: Self) -> MultiplexedConnection {
+        Object::take(this.conn)
+    }
+}
+
+impl From<Object> for Connection {
+    fn from(conn: Object) -> Self {
+        Self { conn }
+    }
+}
+
+impl Deref for Connection {
+    type Target = MultiplexedConnection;
+
+    fn deref(&self) -> &MultiplexedConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut MultiplexedConnection {
+        &mut self.conn
+    }
+}
+
+impl AsRef<MultiplexedConnection> for Connection {
+    fn as_ref(&self) -> &MultiplexedConnection {
+        &self.conn
+    }
+}
+
+impl AsMut<MultiplexedConnection> for Connection {
+    fn as_mut(&mut self) -> &mut MultiplexedConnection {
+        &mut self.conn
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.conn.req_packed_command(cmd)
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.conn.req_packed_commands(pipeline, offset, count)
+    }
+
+    fn get_db(&self) -> i64 {
+        self.conn.get_db()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
