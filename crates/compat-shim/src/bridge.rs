@@ -66,56 +66,83 @@ pub(crate) fn pool_for(info: &ConnectionInfo) -> RedisResult<Pool> {
     Ok(pool)
 }
 
+/// A pool that greets the server just so: for shims whose users share its connections.
+#[cfg(feature = "connection-manager")]
+pub(crate) fn pool_as(info: &ConnectionInfo) -> RedisResult<Pool> {
+    let same = |pool: &Pool| {
+        pool.connection_info().is_some_and(|its| {
+            let (its_own, wanted) = (its.redis_settings(), info.redis_settings());
+            same_server(its.addr(), info.addr())
+                && (its_own.db(), its_own.username(), its_own.password())
+                    == (wanted.db(), wanted.username(), wanted.password())
+        })
+    };
+    if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
+        return Ok(pool.clone());
+    }
+    let mut others = OTHERS.lock();
+    if let Some(pool) = others.iter().find(|pool| same(pool)) {
+        return Ok(pool.clone());
+    }
+    let pool = Pool::builder().url(url_of(info)?).build()?;
+    others.push(pool.clone());
+    Ok(pool)
+}
+
 fn same_server(one: &ConnectionAddr, other: &ConnectionAddr) -> bool {
     match (one, other) {
-        (ConnectionAddr::Tcp(host, port), ConnectionAddr::Tcp(other_host, other_port)) => {
-            port == other_port && canonical(host).eq_ignore_ascii_case(canonical(other_host))
-        }
         (ConnectionAddr::Unix(path), ConnectionAddr::Unix(other_path)) => path == other_path,
-        _ => false,
+        _ => network(one).is_some_and(|place| network(other) == Some(place)),
     }
 }
 
-fn canonical(host: &str) -> &str {
-    if host.eq_ignore_ascii_case("localhost") { "127.0.0.1" } else { host }
+/// Host, port, and whether by TLS.
+fn network(address: &ConnectionAddr) -> Option<(String, u16, bool)> {
+    let (host, port, tls) = match address {
+        ConnectionAddr::Tcp(host, port) => (host, port, false),
+        ConnectionAddr::TcpTls { host, port, .. } => (host, port, true),
+        _ => return None,
+    };
+    let host = host.to_ascii_lowercase();
+    // By TLS the name matters.
+    let host = if host == "localhost" && !tls { "127.0.0.1".to_owned() } else { host };
+    Some((host, *port, tls))
 }
 
 fn url_of(info: &ConnectionInfo) -> RedisResult<String> {
     let settings = info.redis_settings();
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let (name, password) = (settings.username().map(encoded), settings.password().map(encoded));
     let db = settings.db();
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => {
-            let host = if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                encoded(host).replace("%2E", ".").replace("%2D", "-")
-            };
-            let credentials = match (name, password) {
-                (None, None) => String::new(),
-                (name, None) => format!("{}@", name.unwrap_or_default()),
-                (name, Some(password)) => format!("{}:{password}@", name.unwrap_or_default()),
-            };
-            Ok(format!("redis://{credentials}{host}:{port}/{db}"))
-        }
-        ConnectionAddr::Unix(path) => {
-            let path = utf8_percent_encode(&path.to_string_lossy(), NON_ALPHANUMERIC)
-                .to_string()
-                .replace("%2F", "/");
-            let mut url = format!("unix://{path}?db={db}");
-            for (key, value) in [("user", name), ("pass", password)] {
-                if let Some(value) = value {
-                    url.push_str(&format!("&{key}={value}"));
-                }
+    if let ConnectionAddr::Unix(path) = info.addr() {
+        let mut url = format!("unix://{}?db={db}", encoded(&path.to_string_lossy()).replace("%2F", "/"));
+        for (key, value) in [("user", name), ("pass", password)] {
+            if let Some(value) = value {
+                url.push_str(&format!("&{key}={value}"));
             }
-            Ok(url)
         }
-        ConnectionAddr::TcpTls { .. } => {
-            Err(unsupported("TLS (rediss://) is not served by the shared pool yet"))
-        }
-        _ => Err(unsupported("this kind of address is not known to the shared pool")),
+        return Ok(url);
     }
+    if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
+        return Err(unsupported("the shared pool checks every certificate: `insecure` cannot be had"));
+    }
+    let unknown = || unsupported("this kind of address is not known to the shared pool");
+    let (host, port, tls) = network(info.addr()).ok_or_else(unknown)?;
+    let scheme = if tls { "rediss" } else { "redis" };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        encoded(&host).replace("%2E", ".").replace("%2D", "-")
+    };
+    let credentials = match (name, password) {
+        (None, None) => String::new(),
+        (name, None) => format!("{}@", name.unwrap_or_default()),
+        (name, Some(password)) => format!("{}:{password}@", name.unwrap_or_default()),
+    };
+    Ok(format!("{scheme}://{credentials}{host}:{port}/{db}"))
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 pub(crate) fn unsupported(why: &'static str) -> RedisError {
@@ -167,10 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_with_a_reason() {
-        let address = ConnectionAddr::TcpTls { host: "h".into(), port: 1, insecure: false, tls_params: None };
+    fn tls_without_a_look_at_the_certificate_is_refused_with_a_reason() {
+        let address = ConnectionAddr::TcpTls { host: "h".into(), port: 1, insecure: true, tls_params: None };
         let error = pool_for(&address.into_connection_info().unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidClientConfig);
-        assert!(error.to_string().contains("TLS"), "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_and_plain_are_two_servers() {
+        let address =
+            |insecure| ConnectionAddr::TcpTls { host: "h".into(), port: 7003, insecure, tls_params: None };
+        let pool = pool_for(&address(false).into_connection_info().unwrap()).unwrap();
+        assert!(same_server(pool.connection_info().unwrap().addr(), &address(false)));
+        assert!(!same_server(&address(false), &ConnectionAddr::Tcp("h".into(), 7003)));
     }
 }

@@ -20,15 +20,45 @@
 //!
 //! | feature | module | in place of |
 //! |---|---|---|
+//! | `bb8` | `bb8` | bb8-redis 0.26 |
+//! | `connection-manager` | `connection_manager` | `redis::aio::ConnectionManager` |
 //! | `deadpool` | `deadpool` | deadpool-redis 0.23; with `cluster`, `sentinel` and `serde` as there |
+//! | `globals` | `globals` | a Redis client in a static |
+//! | `r2d2` | `r2d2` | r2d2 with the synchronous `redis::Client` |
+//! | `tls` | | `rediss://`, for every module |
+//! | `deprecated` | | adds a compiler warning to every use, which names what replaces it |
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(feature = "deprecated", allow(deprecated, reason = "the shim is made of what it deprecates"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "bb8")]
+pub mod bb8;
+#[cfg_attr(
+    not(all(feature = "bb8", feature = "connection-manager", feature = "deadpool", feature = "r2d2")),
+    allow(dead_code, reason = "each module uses its part")
+)]
 mod bridge;
+#[cfg(feature = "connection-manager")]
+pub mod connection_manager;
 #[cfg(feature = "deadpool")]
 pub mod deadpool;
+#[cfg(feature = "globals")]
+pub mod globals;
+#[cfg(any(feature = "deadpool", feature = "bb8", feature = "r2d2"))]
+#[cfg_attr(
+    not(all(feature = "bb8", feature = "connection-manager", feature = "deadpool", feature = "r2d2")),
+    allow(dead_code, reason = "each module uses its part")
+)]
+mod origin;
+pub mod patch;
+#[cfg(feature = "r2d2")]
+pub mod r2d2;
+#[cfg_attr(
+    not(all(feature = "bb8", feature = "connection-manager", feature = "deadpool", feature = "r2d2")),
+    allow(dead_code, reason = "each module uses its part")
+)]
 mod report;
-#[cfg(feature = "deadpool")]
+#[cfg(any(feature = "deadpool", feature = "bb8", feature = "r2d2"))]
 mod stream;
 
 pub use bridge::{install, pools};

@@ -25,25 +25,88 @@ pub use deadpool::managed::{BuildError, QueueMode};
 const WHY: &str = "Redis Cluster is not served by the shared pool yet";
 
 /// deadpool's pool of connections to a cluster.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Pool = managed::Pool<Manager, Connection>;
 /// deadpool's pool, held weakly.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type WeakPool = managed::WeakPool<Manager, Connection>;
 /// deadpool's builder of a [`Pool`].
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type PoolBuilder = managed::PoolBuilder<Manager, Connection>;
 /// Why [`Config::create_pool`] failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type CreatePoolError = managed::CreatePoolError<ConfigError>;
 /// Why a checkout failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type PoolError = managed::PoolError<RedisError>;
 /// What deadpool keeps for each connection.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Object = managed::Object<Manager>;
 /// What deadpool calls when a connection is made or checked out.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Hook = managed::Hook<Manager>;
 /// Why a [`Hook`] failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type HookError = managed::HookError<RedisError>;
 
 /// How a [`Pool`] is made.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct Config {
     /// URLs of some nodes.
     pub urls: Option<Vec<String>>,
@@ -63,6 +126,13 @@ impl Config {
     ///
     /// As those of the plain [`Config`](super::Config::create_pool).
     #[track_caller]
+    #[cfg_attr(
+        feature = "deprecated",
+        deprecated(
+            since = "0.1.0",
+            note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+        )
+    )]
     pub fn create_pool(&self, runtime: Option<Runtime>) -> Result<Pool, CreatePoolError> {
         let mut builder = self.builder().map_err(CreatePoolError::Config)?;
         if let Some(runtime) = runtime {
@@ -113,6 +183,13 @@ impl Default for Config {
 
 /// Would make connections to a cluster.
 #[derive(Debug)]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct Manager {
     _site: Site,
 }
@@ -151,6 +228,13 @@ impl managed::Manager for Manager {
 }
 
 /// What `get` would give.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct Connection {
     conn: Object,
 }

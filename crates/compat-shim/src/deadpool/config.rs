@@ -12,6 +12,13 @@ use super::{CreatePoolError, Manager, Pool, PoolBuilder, PoolConfig, Runtime};
 /// How a [`Pool`] is made: from `url`, from `connection`, or by default for 127.0.0.1:6379.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(Deserialize, Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct Config {
     /// A URL as redis-rs reads it.
     pub url: Option<String>,
@@ -28,6 +35,13 @@ impl Config {
     ///
     /// Both `url` and `connection` are set, or the URL does not parse; or time limits are set and `runtime` is `None`.
     #[track_caller]
+    #[cfg_attr(
+        feature = "deprecated",
+        deprecated(
+            since = "0.1.0",
+            note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+        )
+    )]
     pub fn create_pool(&self, runtime: Option<Runtime>) -> Result<Pool, CreatePoolError> {
         let mut builder = self.builder().map_err(CreatePoolError::Config)?;
         if let Some(runtime) = runtime {
@@ -79,16 +93,23 @@ impl Default for Config {
 /// [`redis::ConnectionAddr`] for serde.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(Deserialize, Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub enum ConnectionAddr {
     /// Host and port.
     Tcp(String, u16),
-    /// Host and port with TLS, which the shared pool does not serve yet.
+    /// Host and port with TLS (feature `tls`).
     TcpTls {
         /// The host's name.
         host: String,
         /// The port.
         port: u16,
-        /// Whether any certificate will do.
+        /// Whether any certificate will do: the shared pool refuses that.
         insecure: bool,
     },
     /// The path of a Unix socket.
@@ -130,6 +151,13 @@ impl From<redis::ConnectionAddr> for ConnectionAddr {
 /// [`redis::ConnectionInfo`] for serde.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(Deserialize, Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct ConnectionInfo {
     /// Where the server is.
     pub addr: ConnectionAddr,
@@ -161,6 +189,13 @@ impl From<redis::ConnectionInfo> for ConnectionInfo {
 /// [`redis::RedisConnectionInfo`] for serde.
 #[derive(Clone, Default)]
 #[cfg_attr(feature = "serde", derive(Deserialize, Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct RedisConnectionInfo {
     /// The database. Default 0.
     pub db: i64,
@@ -186,6 +221,13 @@ impl fmt::Debug for RedisConnectionInfo {
 /// [`redis::ProtocolVersion`] for serde.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Deserialize, Serialize))]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub enum ProtocolVersion {
     /// Version 2.
     #[default]
@@ -228,6 +270,13 @@ impl From<redis::RedisConnectionInfo> for RedisConnectionInfo {
 
 /// What is wrong with a [`Config`].
 #[derive(Debug)]
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub enum ConfigError {
     /// Only one of `url` and `connection` may be set.
     UrlAndConnectionSpecified,

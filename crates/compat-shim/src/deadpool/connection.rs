@@ -10,6 +10,13 @@ use super::Object;
 use crate::stream;
 
 /// A connection checked out of a [`Pool`](super::Pool), to which it goes back when it is dropped.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub struct Connection {
     // Before the object, so that the connection is let go before deadpool can hand it on.
     let_go: LetGo,

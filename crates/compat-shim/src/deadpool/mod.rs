@@ -27,18 +27,74 @@ pub use deadpool::managed::reexports::*;
 pub use deadpool::managed::{BuildError, QueueMode};
 
 /// deadpool's pool of connections.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Pool = deadpool::managed::Pool<Manager, Connection>;
 /// deadpool's pool, held weakly.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type WeakPool = deadpool::managed::WeakPool<Manager, Connection>;
 /// deadpool's builder of a [`Pool`].
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type PoolBuilder = deadpool::managed::PoolBuilder<Manager, Connection>;
 /// Why [`Config::create_pool`] failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type CreatePoolError = deadpool::managed::CreatePoolError<ConfigError>;
 /// Why [`Pool::get`](deadpool::managed::Pool::get) failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type PoolError = deadpool::managed::PoolError<RedisError>;
 /// What deadpool keeps for each connection.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Object = deadpool::managed::Object<Manager>;
 /// What deadpool calls when a connection is made or checked out.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type Hook = deadpool::managed::Hook<Manager>;
 /// Why a [`Hook`] failed.
+#[cfg_attr(
+    feature = "deprecated",
+    deprecated(
+        since = "0.1.0",
+        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
+    )
+)]
 pub type HookError = deadpool::managed::HookError<RedisError>;

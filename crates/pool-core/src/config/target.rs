@@ -166,6 +166,12 @@ impl Target {
     /// The same with the address, as redis-rs has it.
     pub(crate) fn full_info(&self) -> Option<redis::ConnectionInfo> {
         let address = match &self.address {
+            Address::Tcp { host, port } if self.tls => redis::ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            },
             Address::Tcp { host, port } => redis::ConnectionAddr::Tcp(host.clone(), *port),
             Address::Unix(path) => redis::ConnectionAddr::Unix(path.clone()),
         };
