@@ -3,6 +3,7 @@
 
 mod config;
 mod exit;
+mod patch;
 mod watch;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Patch(patch::Options),
     Watch(watch::Options),
 }
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let result = match runtime {
         Ok(runtime) => runtime.block_on(async {
             match command {
+                Command::Patch(options) => patch::run(&options),
                 Command::Watch(options) => watch::run(options).await,
             }
         }),
