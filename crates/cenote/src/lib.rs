@@ -67,6 +67,7 @@ pub use cenote_ratelimit::{
 #[cfg(all(
     doctest,
     feature = "cache",
+    feature = "compat-shim",
     feature = "fallback-lru",
     feature = "pubsub-progress",
     feature = "ratelimit"
@@ -84,6 +85,7 @@ mod pages {
         progress: "docs/progress.md",
         ratelimit: "docs/ratelimit.md",
         cli: "docs/cli.md",
+        compat_shim: "docs/compat-shim.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
         configuration: "docs/configuration.md",
