@@ -10,6 +10,8 @@ use crate::exit::{Exit, Failure};
 const VARIABLE: &str = "REDIS_URL";
 const FLAG: &str = "--url";
 
+const DEFAULT: &str = "the default, as neither --url nor REDIS_URL gives one";
+
 const WHERE: &str =
     "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db] or unix:///path";
 const DEFAULTS: &str = "Without either it is redis://localhost:6379/0. The other settings come from the environment in any \
@@ -37,7 +39,24 @@ impl Redis {
     }
 
     fn config(&self) -> Result<PoolConfig, Failure> {
-        let config = PoolConfig::from_vars(|name| match (&self.url, name) {
+        self.config_at(self.url().as_deref())
+    }
+
+    /// Where it would be if it were spoken to without TLS, and whether the URL asks for TLS.
+    pub(crate) fn config_without_tls(&self) -> Result<(PoolConfig, bool), Failure> {
+        let url = self.url();
+        let plain = url.as_deref().and_then(without_tls);
+        let config = self.config_at(plain.as_deref().or(url.as_deref()))?;
+        Ok((config, plain.is_some()))
+    }
+
+    fn url(&self) -> Option<String> {
+        // What is no text is told by whoever reads the variables.
+        self.url.clone().or_else(|| env::var(VARIABLE).ok())
+    }
+
+    fn config_at(&self, url: Option<&str>) -> Result<PoolConfig, Failure> {
+        let config = PoolConfig::from_vars(|name| match (url, name) {
             (Some(url), VARIABLE) => Some(url.into()),
             _ => env::var_os(name),
         });
@@ -50,19 +69,36 @@ impl Redis {
     }
 
     fn unreachable(&self, pool: &Pool, cause: &str) -> Failure {
-        let from = match (&self.url, env::var_os(VARIABLE).is_some_and(|url| !url.is_empty())) {
-            (Some(_), _) => format!("the address is that of {FLAG}"),
-            (None, true) => format!("the address is that of {VARIABLE}"),
-            (None, false) => {
-                format!("neither {FLAG} nor {VARIABLE} says where it is, so this is the default")
-            }
+        let from = match self.source().as_str() {
+            DEFAULT => format!("neither {FLAG} nor {VARIABLE} says where it is, so this is the default"),
+            given => format!("the address is {given}"),
         };
         let message = format!("Redis cannot be reached at {}: {cause} ({from})", pool.status().url);
         Failure::new(Exit::Unreachable, message)
     }
 
+    /// Who said where Redis is.
+    pub(crate) fn source(&self) -> String {
+        match (&self.url, env::var_os(VARIABLE).is_some_and(|url| !url.is_empty())) {
+            (Some(_), _) => format!("that of {FLAG}"),
+            (None, true) => format!("that of {VARIABLE}"),
+            (None, false) => DEFAULT.to_owned(),
+        }
+    }
+
     /// The address by the name by which it was given.
-    fn name(&self, message: &str) -> String {
+    pub(crate) fn name(&self, message: &str) -> String {
         if self.url.is_some() { message.replace(VARIABLE, FLAG) } else { message.to_owned() }
     }
+}
+
+/// The same URL with the scheme of plain RESP. `None` if it does not ask for TLS.
+fn without_tls(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let plain = match scheme.to_ascii_lowercase().as_str() {
+        "rediss" => "redis",
+        "valkeys" => "valkey",
+        _ => return None,
+    };
+    Some(format!("{plain}://{rest}"))
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// The exit codes, which `--help` tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Every job finished.
+    /// Every job finished; all is well.
     Finished,
     /// A job failed.
     Failed,
@@ -20,6 +20,16 @@ pub(crate) enum Exit {
     Cancelled,
     /// Redis was not reached.
     Unreachable,
+    /// Redis lets nobody in by this name, or has no such database.
+    TurnedAway,
+    /// What answers is no Redis.
+    NotRedis,
+    /// Redis serves, and something about it does harm.
+    Unwell,
+    /// There are more places than the baseline has.
+    Risen,
+    /// A comment that allows a place says not why.
+    Unexplained,
     /// The time was over.
     TimedOut,
     /// SIGINT.
@@ -40,6 +50,11 @@ impl Exit {
             Self::Abandoned => 4,
             Self::Cancelled => 5,
             Self::Unreachable => 6,
+            Self::TurnedAway => 7,
+            Self::NotRedis => 8,
+            Self::Unwell => 9,
+            Self::Risen => 10,
+            Self::Unexplained => 11,
             Self::TimedOut => 124,
             Self::Interrupted => 130,
             Self::Unread => 141,

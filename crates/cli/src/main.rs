@@ -1,12 +1,15 @@
 //! The command `cenote`: looks at what a service does over Redis. A folder for each of its commands.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod audit;
 mod config;
+mod doctor;
 mod exit;
 mod patch;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -24,18 +27,27 @@ struct Cli {
 enum Command {
     Patch(patch::Options),
     Watch(watch::Options),
+    Doctor(doctor::Options),
+    Audit(audit::Options),
 }
 
 fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(async {
-            match command {
-                Command::Patch(options) => patch::run(&options),
-                Command::Watch(options) => watch::run(options).await,
-            }
-        }),
+        Ok(runtime) => {
+            let result = runtime.block_on(async {
+                match command {
+                    Command::Patch(options) => patch::run(&options),
+                    Command::Watch(options) => watch::run(options).await,
+                    Command::Doctor(options) => doctor::run(&options).await,
+                    Command::Audit(options) => audit::run(&options),
+                }
+            });
+            // A name that is still looked up is not waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(Failure::new(Exit::Failed, format!("no runtime can be made: {error}"))),
     };
     match result {
@@ -47,4 +59,12 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// A limit, as an argument gives it.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds
+        .filter(|limit| !limit.is_zero())
+        .ok_or_else(|| "it must be a number of seconds above 0".to_owned())
 }

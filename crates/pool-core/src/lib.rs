@@ -50,6 +50,8 @@ pub use dedicated::Dedicated;
 #[doc(hidden)]
 pub use dedicated::{DedicatedIo, RawPlace};
 pub use degrade::{Answer, Answers, DegradableConn, Epoch, JournalStatus, Source};
+#[doc(hidden)]
+pub use dial::{Place, Steps};
 pub use error::{Error, Outcome};
 pub use fallback::{Fallback, NotDegradable};
 #[doc(hidden)]

@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::config::Redis;
 use crate::exit::{Exit, Failure};
+use crate::seconds;
 
 use screen::Screen;
 
@@ -60,13 +61,6 @@ pub(crate) struct Options {
     /// Gives up after so long, fractions allowed
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds
-        .filter(|limit| !limit.is_zero())
-        .ok_or_else(|| "it must be a number of seconds above 0".to_owned())
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {

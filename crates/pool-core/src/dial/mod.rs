@@ -3,6 +3,7 @@
 pub(crate) mod greet;
 mod net;
 mod socket;
+mod steps;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -22,6 +23,7 @@ use crate::transport::{Farewell, Io, Socket};
 
 pub(crate) use greet::{Greeting, Identity};
 pub(crate) use net::Network;
+pub use steps::{Place, Steps};
 
 /// Opens byte streams: the network, or memory in tests.
 #[async_trait]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::socket::Duplicate;
 #[cfg(feature = "tls")]
@@ -69,18 +69,9 @@ impl Network {
         Err(last)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
     async fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        let keepalive =
-            TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
-        options.set_tcp_keepalive(&keepalive)?;
-        #[cfg(target_os = "linux")]
-        options.set_tcp_user_timeout(Some(self.unacknowledged))?;
-        let stream = socket.connect(address).await?;
+        let stream = self.open(address).await?;
         let socket = Duplicate::of(&SockRef::from(&stream))?;
         // A little less than there is, so that a handshake can still say that it is what took so long.
         let left = limit.saturating_sub(began.elapsed()) * 19 / 20;
@@ -93,18 +84,31 @@ impl Network {
         let _ = left;
         Ok(Dialled { io: Box::new(stream), socket: Arc::new(socket) })
     }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
+    pub(super) async fn open(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_nodelay(true)?;
+        let options = SockRef::from(&socket);
+        let keepalive =
+            TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+        options.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        options.set_tcp_user_timeout(Some(self.unacknowledged))?;
+        socket.connect(address).await
+    }
 }
 
 #[cfg(unix)]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
-async fn unix(path: &std::path::Path) -> io::Result<Dialled> {
+pub(super) async fn unix(path: &std::path::Path) -> io::Result<Dialled> {
     let stream = tokio::net::UnixStream::connect(path).await?;
     let socket = Arc::new(Duplicate::of(&SockRef::from(&stream))?);
     Ok(Dialled { io: Box::new(stream), socket })
 }
 
 #[cfg(not(unix))]
-async fn unix(_: &std::path::Path) -> io::Result<Dialled> {
+pub(super) async fn unix(_: &std::path::Path) -> io::Result<Dialled> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this platform has no Unix sockets"))
 }
 

@@ -1,0 +1,331 @@
+//! Where a path leads: through modules, `use`, re-exports and globs, across the crates of the tree.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::declared::{Declared, Module, Route, TypeOf};
+use super::legacy;
+use super::tree::Tree;
+use super::written::Written;
+
+/// A module, by its number among all of the tree's.
+pub(super) type NodeId = usize;
+
+/// All modules of all crates.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) nodes: Vec<Node>,
+    pub(super) packages: Vec<Externs>,
+    /// The module that a file is, and those within it in the file's order.
+    pub(super) of_file: Vec<Option<Vec<NodeId>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) package: usize,
+    pub(super) parent: Option<NodeId>,
+    children: HashMap<String, Vec<NodeId>>,
+    pub(super) module: Module,
+}
+
+/// The names of other crates in a crate.
+#[derive(Debug, Default)]
+pub(super) struct Externs {
+    packages: HashMap<String, String>,
+    local: HashMap<String, usize>,
+    library: Option<NodeId>,
+    /// Whether it has a way to a Redis client at all.
+    pub(super) is_concerned: bool,
+    /// A pool of something unknown can only be one of Redis.
+    pub(super) pools_are_redis: bool,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// Out of the tree, by its own place.
+    Outside(Vec<String>),
+    Module(NodeId),
+    Type(NodeId, String),
+    Value(NodeId, String),
+}
+
+/// Steps that a path may take. Two globs may lead to each other.
+const STEPS: usize = 24;
+
+impl Names {
+    pub(super) fn new(tree: &Tree) -> Self {
+        let mut names = Self { of_file: tree.sources.iter().map(|_| None).collect(), ..Self::default() };
+        let by_name: BTreeMap<String, usize> =
+            tree.packages.iter().enumerate().map(|(number, it)| (it.name.clone(), number)).collect();
+        for (number, package) in tree.packages.iter().enumerate() {
+            let mut externs = Externs::default();
+            match &package.manifest {
+                None => {
+                    externs.is_concerned = true;
+                    externs.pools_are_redis = true;
+                    for known in ["redis", "deadpool_redis", "bb8_redis", "r2d2_redis", "r2d2", "deadpool", "bb8"] {
+                        externs.packages.insert(known.to_owned(), known.to_owned());
+                    }
+                }
+                Some(manifest) => {
+                    let own = manifest.lib.clone().or_else(|| manifest.name.clone()).unwrap_or_default();
+                    externs.local.insert(own.replace('-', "_"), number);
+                    for dependency in &manifest.dependencies {
+                        let key = dependency.key.replace('-', "_");
+                        match by_name.get(&dependency.package) {
+                            Some(other) => externs.local.insert(key, *other).map(drop),
+                            None => externs.packages.insert(key, dependency.package.replace('-', "_")).map(drop),
+                        };
+                    }
+                    let others = |it: &str| it.contains("r2d2_") && it != "r2d2_redis"
+                        || it.contains("deadpool_") && it != "deadpool_redis" && it != "deadpool_runtime"
+                        || it.contains("bb8_") && it != "bb8_redis"
+                        || it == "diesel" || it == "diesel_async";
+                    let all = || externs.packages.values();
+                    externs.is_concerned = all().any(|it| legacy::is_root(it));
+                    externs.pools_are_redis = all().any(|it| it.contains("redis")) && !all().any(|it| others(it));
+                }
+            }
+            names.packages.push(externs);
+        }
+        names.spread_concern();
+        names
+    }
+
+    /// Who depends on a crate that has a way has one too.
+    fn spread_concern(&mut self) {
+        loop {
+            let is_new = |externs: &Externs| {
+                !externs.is_concerned && externs.local.values().any(|it| self.packages[*it].is_concerned)
+            };
+            let Some(number) = self.packages.iter().position(is_new) else { return };
+            self.packages[number].is_concerned = true;
+        }
+    }
+
+    pub(super) fn add(&mut self, file: usize, package: usize, declared: Declared) {
+        let first = self.nodes.len();
+        let mut own = Vec::new();
+        for (index, module) in declared.modules.into_iter().enumerate() {
+            let parent = module.parent.map(|it| first + it);
+            if let Some(parent) = parent {
+                let children = &mut self.nodes[parent].children;
+                children.entry(module.name.clone()).or_default().push(first + index);
+            }
+            own.push(first + index);
+            self.nodes.push(Node { package, parent, children: HashMap::new(), module });
+        }
+        self.of_file[file] = Some(own);
+    }
+
+    /// Joins `mod name;` and the file that it means.
+    pub(super) fn link(&mut self, tree: &Tree) {
+        let files: HashMap<&Path, usize> =
+            tree.sources.iter().enumerate().map(|(number, it)| (it.path.as_path(), number)).collect();
+        for (number, source) in tree.sources.iter().enumerate() {
+            let Some(own) = self.of_file[number].clone() else { continue };
+            let folder = source.path.parent().unwrap_or(Path::new(""));
+            for &node in &own {
+                let below = self.folder_of(node, own[0], &source.path);
+                for (name, path) in std::mem::take(&mut self.nodes[node].module.files) {
+                    let candidates: Vec<PathBuf> = match &path {
+                        Some(path) if node == own[0] => vec![join(folder, path)],
+                        Some(path) => vec![join(&below, path)],
+                        // A root's modules are beside it, whatever it is called.
+                        None => [below.clone(), folder.to_path_buf()]
+                            .iter()
+                            .flat_map(|at| [at.join(format!("{name}.rs")), at.join(&name).join("mod.rs")])
+                            .collect(),
+                    };
+                    let found = candidates.iter().find_map(|path| files.get(path.as_path()));
+                    let Some(child) = found.and_then(|file| self.of_file[*file].as_ref()).map(|it| it[0])
+                    else {
+                        continue;
+                    };
+                    if child != own[0] {
+                        self.nodes[node].children.entry(name).or_default().push(child);
+                        if self.nodes[child].parent.is_none() && !self.is_above(child, node) {
+                            self.nodes[child].parent = Some(node);
+                        }
+                    }
+                }
+            }
+            let is_library = source.path.ends_with("src/lib.rs");
+            let library = &mut self.packages[source.package].library;
+            if is_library || library.is_none() && source.path.ends_with("lib.rs") {
+                *library = Some(own[0]);
+            }
+        }
+    }
+
+    /// Where a module's own modules are.
+    fn folder_of(&self, mut node: NodeId, file: NodeId, path: &Path) -> PathBuf {
+        let mut inner = Vec::new();
+        while node != file {
+            inner.push(self.nodes[node].module.name.clone());
+            let Some(parent) = self.nodes[node].parent else { break };
+            node = parent;
+        }
+        let mut folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if !matches!(stem, "mod" | "lib" | "main") {
+            folder.push(stem);
+        }
+        folder.extend(inner.iter().rev());
+        folder
+    }
+
+    fn is_above(&self, node: NodeId, mut below: NodeId) -> bool {
+        loop {
+            if below == node {
+                return true;
+            }
+            match self.nodes[below].parent {
+                Some(parent) => below = parent,
+                None => return false,
+            }
+        }
+    }
+
+    fn root(&self, mut node: NodeId) -> NodeId {
+        while let Some(parent) = self.nodes[node].parent {
+            node = parent;
+        }
+        node
+    }
+
+    /// The best of where a path leads: a legacy client, if one of several `cfg`s leads to it.
+    pub(super) fn resolve(&self, node: NodeId, route: &Route) -> Option<Leads> {
+        let mut all = Vec::new();
+        self.walk(node, route.is_global, &route.names, STEPS, &mut all);
+        let is_legacy = |leads: &Leads| matches!(leads, Leads::Outside(path) if legacy::named(path).is_some());
+        all.iter().position(is_legacy).or(if all.is_empty() { None } else { Some(0) }).map(|at| all.swap_remove(at))
+    }
+
+    fn walk(&self, node: NodeId, is_global: bool, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+        let (Some(first), Some(steps)) = (path.first(), steps.checked_sub(1)) else { return };
+        if is_global {
+            return self.outside(node, path, steps, all);
+        }
+        let rest = &path[1..];
+        match first.as_str() {
+            "crate" => self.within(self.root(node), rest, steps, all),
+            "self" => self.within(node, rest, steps, all),
+            "super" => {
+                let mut node = self.nodes[node].parent.unwrap_or(node);
+                let mut rest = rest;
+                while rest.first().is_some_and(|it| it == "super") {
+                    node = self.nodes[node].parent.unwrap_or(node);
+                    rest = &rest[1..];
+                }
+                self.within(node, rest, steps, all);
+            }
+            _ => {
+                self.within(node, path, steps, all);
+                if all.is_empty() {
+                    self.outside(node, path, steps, all);
+                }
+            }
+        }
+    }
+
+    /// By the names of other crates.
+    fn outside(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+        let externs = &self.packages[self.nodes[node].package];
+        if let Some(package) = externs.packages.get(&path[0]) {
+            let mut out = vec![package.clone()];
+            out.extend_from_slice(&path[1..]);
+            all.push(Leads::Outside(legacy::canonical(out)));
+        } else if let Some(library) = externs.local.get(&path[0]).and_then(|it| self.packages[*it].library) {
+            self.within(library, &path[1..], steps, all);
+        }
+    }
+
+    /// By the names of a module.
+    fn within(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+        let Some(steps) = steps.checked_sub(1) else { return };
+        let Some((first, rest)) = path.split_first() else { return all.push(Leads::Module(node)) };
+        let here = &self.nodes[node];
+        let before = all.len();
+        for child in here.children.get(first).into_iter().flatten() {
+            self.within(*child, rest, steps, all);
+        }
+        for route in here.module.uses.get(first).into_iter().flatten() {
+            let mut path = route.names.clone();
+            path.extend_from_slice(rest);
+            // `use redis::redis` would look for itself.
+            if route.names.first() == Some(first) && !route.is_global {
+                self.outside(node, &path, steps, all);
+                if all.len() == before {
+                    self.siblings(node, &path, steps, all);
+                }
+            } else {
+                self.walk(node, route.is_global, &path, steps, all);
+            }
+        }
+        if here.module.types.contains_key(first) && rest.is_empty() {
+            all.push(Leads::Type(node, first.clone()));
+        }
+        if here.module.values.contains_key(first) && rest.is_empty() {
+            all.push(Leads::Value(node, first.clone()));
+        }
+        let is_ours = here.module.types.contains_key(first) || here.children.contains_key(first);
+        if all.len() > before || is_ours {
+            return;
+        }
+        for route in &here.module.globs {
+            let mut path = route.names.clone();
+            path.extend_from_slice(std::slice::from_ref(first));
+            path.extend_from_slice(rest);
+            let mut found = Vec::new();
+            self.walk(node, route.is_global, &path, steps, &mut found);
+            // Nobody knows what else is behind a foreign glob.
+            found.retain(|it| !matches!(it, Leads::Outside(path) if !is_known(path)));
+            all.append(&mut found);
+        }
+    }
+
+    /// `use redis::Client` in a module beside `mod redis`.
+    fn siblings(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+        for child in self.nodes[node].children.get(&path[0]).into_iter().flatten() {
+            self.within(*child, &path[1..], steps, all);
+        }
+    }
+
+    pub(super) fn struct_at(&self, node: NodeId, name: &str) -> impl Iterator<Item = &HashMap<String, Written>> {
+        self.nodes[node].module.types.get(name).into_iter().flatten().filter_map(|it| match it {
+            TypeOf::Struct(fields) => Some(fields),
+            _ => None,
+        })
+    }
+
+    pub(super) fn alias_at(&self, node: NodeId, name: &str) -> impl Iterator<Item = &Written> {
+        self.nodes[node].module.types.get(name).into_iter().flatten().filter_map(|it| match it {
+            TypeOf::Alias(written) => Some(written),
+            _ => None,
+        })
+    }
+}
+
+/// A type that matters, or the module of one.
+fn is_known(path: &[String]) -> bool {
+    let is_module = |path: &[String]| {
+        matches!(path.last().map(String::as_str), Some("aio" | "cluster" | "cluster_async" | "sentinel" | "managed"))
+            || path.len() == 1
+    };
+    legacy::named(path).is_some() || (path.first().is_some_and(|it| legacy::is_root(it)) && is_module(path))
+}
+
+/// Without the `..` in it.
+fn join(folder: &Path, path: &str) -> PathBuf {
+    let mut joined = folder.to_path_buf();
+    for part in Path::new(path).components() {
+        match part {
+            std::path::Component::ParentDir => drop(joined.pop()),
+            std::path::Component::CurDir => {}
+            other => joined.push(other),
+        }
+    }
+    joined
+}

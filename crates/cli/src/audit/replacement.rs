@@ -1,0 +1,69 @@
+//! What takes a place's place.
+
+use serde::Serialize;
+
+use super::finding::{Kind, Style};
+use super::legacy::Legacy;
+
+/// Names that exist in Cenote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Replacement {
+    /// What to write in the end.
+    pub(super) replacement: &'static str,
+    /// What keeps the old code as it is until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until_then: Option<&'static str>,
+}
+
+const fn first(replacement: &'static str, until_then: &'static str) -> Replacement {
+    Replacement { replacement, until_then: Some(until_then) }
+}
+
+const fn at_once(replacement: &'static str) -> Replacement {
+    Replacement { replacement, until_then: None }
+}
+
+const POOL: &str = "cenote::Pool::builder";
+const CONN: &str = "cenote::Pool::conn";
+const SUBSCRIBER: &str = "cenote::Pool::subscriber";
+const DEADPOOL: &str = "cenote_compat_shim::deadpool";
+const BB8: &str = "cenote_compat_shim::bb8";
+const MANAGER: &str = "cenote_compat_shim::connection_manager";
+const R2D2: &str = "cenote_compat_shim::r2d2";
+const GLOBALS: &str = "cenote_compat_shim::globals";
+/// Nothing serves it yet.
+const NONE: &str = "none yet: Cenote has no Cluster and no Sentinel";
+
+pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Replacement {
+    match on {
+        Legacy::Cluster | Legacy::ClusterBuilder | Legacy::Sentinel => at_once(NONE),
+        Legacy::Client if method.contains("pubsub") => at_once(SUBSCRIBER),
+        Legacy::Client => match (kind, style) {
+            (Kind::Manager, _) => first(CONN, MANAGER),
+            (Kind::Connection, Style::Sync) => first(CONN, R2D2),
+            (Kind::Connection, _) => at_once(CONN),
+            _ => first(POOL, GLOBALS),
+        },
+        Legacy::ConnectionManager => first(CONN, MANAGER),
+        Legacy::Multiplexed => at_once(CONN),
+        Legacy::DeadpoolPool if kind == Kind::Checkout => first(CONN, DEADPOOL),
+        Legacy::Bb8Pool if kind == Kind::Checkout => first(CONN, BB8),
+        Legacy::R2d2Pool if kind == Kind::Checkout => first(CONN, R2D2),
+        Legacy::DeadpoolConfig
+        | Legacy::DeadpoolManager
+        | Legacy::DeadpoolPool
+        | Legacy::DeadpoolBuilder => first(POOL, DEADPOOL),
+        Legacy::Bb8Manager | Legacy::Bb8Pool | Legacy::Bb8Builder => first(POOL, BB8),
+        Legacy::R2d2Pool | Legacy::R2d2Builder => first(POOL, R2D2),
+    }
+}
+
+pub(super) fn of_package(package: &str) -> Replacement {
+    match package {
+        "deadpool-redis" => first("cenote", DEADPOOL),
+        "bb8-redis" => first("cenote", BB8),
+        "r2d2_redis" => first("cenote", R2D2),
+        "redis" => at_once("cenote::redis"),
+        _ => at_once("cenote"),
+    }
+}

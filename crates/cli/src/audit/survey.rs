@@ -1,0 +1,150 @@
+//! All places below a folder.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, panic, thread};
+
+use super::View;
+use super::declared::Declared;
+use super::finding::{Finding, Kind, Problem, Scope, Style};
+use super::legacy;
+use super::members::Members;
+use super::names::Names;
+use super::replacement;
+use super::requests::Requests;
+use super::scan::Scan;
+use super::tree::{Source, Tree};
+
+/// What an audit finds.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) findings: Vec<Finding>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) files: usize,
+}
+
+/// Syntax is nested, and so are the functions that read it.
+const STACK: usize = 256 << 20;
+
+impl Survey {
+    pub(super) fn of(root: &Path) -> Self {
+        let mut tree = Tree::read(root);
+        let mut survey = Self { problems: std::mem::take(&mut tree.problems), ..Self::default() };
+        survey.files = tree.sources.len();
+        let mut names = Names::new(&tree);
+
+        let concerned: Vec<usize> = (0..tree.sources.len())
+            .filter(|&it| names.packages[tree.sources[it].package].is_concerned)
+            .collect();
+        let declared = in_parallel(&concerned, |&number| match parse(&tree.sources[number]) {
+            Ok(file) => Ok(Declared::of(&file)),
+            Err(problem) => Err(problem),
+        });
+        for (&number, declared) in concerned.iter().zip(declared) {
+            match declared {
+                Some(Ok(declared)) => names.add(number, tree.sources[number].package, declared),
+                Some(Err(problem)) => survey.problems.push(problem),
+                None => {}
+            }
+        }
+        names.link(&tree);
+        let (members, requests) = (Members::of(&names), Requests::of(&names));
+
+        let found = in_parallel(&concerned, |&number| {
+            let source = &tree.sources[number];
+            let own = names.of_file[number].as_ref()?;
+            let file = parse(source).ok()?;
+            let package = &tree.packages[source.package];
+            let view =
+                View { names: &names, members: &members, requests: &requests, package: source.package, node: own[0] };
+            let within = source.path.strip_prefix(&package.folder).unwrap_or(&source.path);
+            let is_test = ["tests", "benches", "examples"].iter().any(|it| within.starts_with(it));
+            let mut scan = Scan::new(view, own, &source.shown, &package.name, is_test);
+            syn::visit::visit_file(&mut scan, &file);
+            Some(scan.found)
+        });
+        survey.findings.extend(found.into_iter().flatten().flatten().flatten());
+        survey.manifests(&tree);
+        survey.findings.sort_by(|a, b| {
+            (&a.package, &a.file, a.line, a.column).cmp(&(&b.package, &b.file, b.line, b.column))
+        });
+        survey
+    }
+
+    fn manifests(&mut self, tree: &Tree) {
+        for package in tree.packages.iter().filter(|it| it.is_within) {
+            for dependency in package.manifest.iter().flat_map(|it| &it.dependencies) {
+                if !legacy::PACKAGES.contains(&dependency.package.as_str()) && !legacy::is_r2d2(package, dependency) {
+                    continue;
+                }
+                let what = if dependency.key == dependency.package {
+                    dependency.package.clone()
+                } else {
+                    format!("{} (as {})", dependency.package, dependency.key)
+                };
+                self.findings.push(Finding {
+                    file: package.shown.clone(),
+                    line: dependency.line,
+                    column: 1,
+                    package: package.name.clone(),
+                    kind: Kind::Dependency,
+                    style: Style::Either,
+                    scope: if dependency.is_dev { Scope::Test } else { Scope::Manifest },
+                    block_on: false,
+                    what,
+                    function: None,
+                    replacement: replacement::of_package(&dependency.package),
+                    allowed: None,
+                });
+            }
+        }
+    }
+}
+
+/// # Errors
+///
+/// Where it does not parse, and why.
+fn parse(source: &Source) -> Result<syn::File, Problem> {
+    // What the file before this one left there.
+    proc_macro2::extra::invalidate_current_thread_spans();
+    let text = fs::read_to_string(&source.path).map_err(|error| {
+        let message = match error.kind() {
+            std::io::ErrorKind::InvalidData => "not looked at, as it is not valid UTF-8".to_owned(),
+            _ => format!("not looked at: {error}"),
+        };
+        Problem::new(&source.shown, 0, message)
+    })?;
+    syn::parse_file(&text).map_err(|error| {
+        let message = format!("not looked at, as it does not parse: {error}");
+        Problem::new(&source.shown, error.span().start().line, message)
+    })
+}
+
+/// In the order in which they were given. `None` for one whose work failed.
+fn in_parallel<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Vec<Option<T>> {
+    let next = AtomicUsize::new(0);
+    let mut all: Vec<Option<T>> = items.iter().map(|_| None).collect();
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).min(items.len());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .filter_map(|_| {
+                let worker = || {
+                    let mut done = Vec::new();
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(item) = items.get(at) else { return done };
+                        done.push((at, work(item)));
+                    }
+                };
+                thread::Builder::new().stack_size(STACK).spawn_scoped(scope, worker).ok()
+            })
+            .collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => done.into_iter().for_each(|(at, result)| all[at] = Some(result)),
+                Err(cause) => panic::resume_unwind(cause),
+            }
+        }
+    });
+    all
+}

@@ -1,0 +1,80 @@
+//! `cenote doctor`: tells step by step whether Redis can be used, and what to do if not.
+
+mod entry;
+mod health;
+mod reach;
+mod report;
+mod talk;
+
+use std::time::Duration;
+
+use cenote_pool_core::Steps;
+use clap::Args;
+
+use crate::config::Redis;
+use crate::exit::{Exit, Failure};
+use crate::seconds;
+
+use report::Report;
+
+const EXITS: &str = "\
+Exit codes, that of the first step that is wrong:
+    0  all is well, or there are warnings only
+    2  arguments or settings that cannot be, TLS among them
+    6  Redis was not reached: its name, its address, or nobody answers there
+    7  Redis lets us not in: password, permission, database, or it is full
+    8  what answers is no Redis, or wants TLS
+    9  Redis serves, and something does harm: a replica, full memory, no pub/sub
+
+Examples:
+  cenote doctor
+  cenote doctor --url redis://redis.internal:6379/0
+  cenote doctor --json | jq -r .summary";
+
+/// Tells whether Redis can be used, and what to do if not: name, connection, password, database, role, memory, ...
+///
+/// The first line tells the cause. Nothing is written to Redis: a message is published to a channel of its own.
+#[derive(Debug, Args)]
+#[command(after_help = EXITS)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    redis: Redis,
+
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// How long each step may take, fractions allowed
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    timeout: Duration,
+}
+
+pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
+    let (config, wants_tls) = options.redis.config_without_tls()?;
+    let steps = Steps::of(&config)
+        .map_err(|error| Failure::new(Exit::Usage, options.redis.name(&error.to_string())))?;
+    let url = steps.to_string();
+    let url = if wants_tls { url.replacen("redis://", "rediss://", 1) } else { url };
+    let mut report = Report { url, source: options.redis.source(), checks: Vec::new() };
+    look(&steps, wants_tls, options.timeout, &mut report).await;
+    if options.json {
+        report.write_json()?;
+    } else {
+        report.write()?;
+    }
+    Ok(report.exit())
+}
+
+async fn look(steps: &Steps, wants_tls: bool, limit: Duration, report: &mut Report) {
+    let Some((found, mut talk)) = reach::reach(steps, limit, report).await else { return };
+    if wants_tls {
+        report.checks.push(reach::tls(&mut talk).await);
+        return;
+    }
+    let Some(entry) = entry::enter(steps, &mut talk, limit, report).await else { return };
+    health::role(&mut talk, &entry, report).await;
+    health::latency(&mut talk, report).await;
+    health::clock(&mut talk, report).await;
+    health::memory(&mut talk, report).await;
+    health::pubsub(steps, &found, limit, &mut talk, report).await;
+}

@@ -1,0 +1,249 @@
+//! From a name to a connection: name resolution, TCP, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use cenote_pool_core::{Place, Steps};
+use tokio::time::timeout;
+
+use super::report::{Check, Report, shown};
+use super::talk::{Failed, Talk};
+use crate::exit::Exit;
+
+/// Where it was found.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    Tcp(SocketAddr),
+    Unix(std::path::PathBuf),
+}
+
+/// Looks the host up and connects. `None` once it is told what is wrong.
+pub(super) async fn reach(steps: &Steps, limit: Duration, report: &mut Report) -> Option<(Found, Talk)> {
+    let (host, port) = match steps.place() {
+        Place::Tcp(host, port) => (host, port),
+        Place::Unix(path) => {
+            report.checks.push(Check::ok("dns", "none: it is a Unix socket"));
+            let path = path.to_path_buf();
+            let began = Instant::now();
+            return match timeout(limit, steps.connect_unix(&path)).await {
+                Ok(Ok(stream)) => {
+                    let seen = format!("connected to {} in {}", path.display(), shown(began.elapsed()));
+                    report.checks.push(Check::ok("tcp", seen));
+                    Some((Found::Unix(path), Talk::new(stream, limit)))
+                }
+                Ok(Err(error)) => {
+                    report.checks.push(no_socket(&path, &error));
+                    None
+                }
+                Err(_) => {
+                    let error = io::Error::from(io::ErrorKind::TimedOut);
+                    report.checks.push(no_socket(&path, &error));
+                    None
+                }
+            };
+        }
+    };
+    let addresses = look_up(host, port, limit, report).await?;
+    let mut failures = Vec::new();
+    // One dead address must not use up what the others could have had.
+    let share = limit / u32::try_from(addresses.len()).unwrap_or(1).max(1);
+    for address in &addresses {
+        let began = Instant::now();
+        match timeout(share, steps.connect(*address)).await {
+            Ok(Ok(stream)) => {
+                let took = shown(began.elapsed());
+                let seen = format!("connected to {address} in {took}");
+                report.checks.push(if failures.is_empty() {
+                    Check::ok("tcp", seen)
+                } else {
+                    Check::warning(
+                        "tcp",
+                        format!("{seen}, but not to another address of {host}: {}", failures.join("; ")),
+                        "every new connection tries that one first: take it out of the name, or let Redis listen there",
+                    )
+                });
+                return Some((Found::Tcp(*address), Talk::new(stream, limit)));
+            }
+            Ok(Err(error)) => failures.push(format!("{address}: {}", reason(&error))),
+            Err(_) => failures.push(format!("{address}: no answer within {}", shown(share))),
+        }
+    }
+    report.checks.push(unreachable(&failures));
+    None
+}
+
+/// One more connection to where the first one was.
+pub(super) async fn again(steps: &Steps, found: &Found, limit: Duration) -> io::Result<Talk> {
+    let late = || io::Error::from(io::ErrorKind::TimedOut);
+    Ok(match found {
+        Found::Tcp(address) => {
+            Talk::new(timeout(limit, steps.connect(*address)).await.map_err(|_| late())??, limit)
+        }
+        Found::Unix(path) => {
+            Talk::new(timeout(limit, steps.connect_unix(path)).await.map_err(|_| late())??, limit)
+        }
+    })
+}
+
+async fn look_up(host: &str, port: u16, limit: Duration, report: &mut Report) -> Option<Vec<SocketAddr>> {
+    let began = Instant::now();
+    let looked_up = match timeout(limit, tokio::net::lookup_host((host, port))).await {
+        Ok(looked_up) => looked_up.map(|all| {
+            let mut addresses: Vec<SocketAddr> = Vec::new();
+            for address in all {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            addresses
+        }),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    };
+    let (wrong, remedy) = match looked_up {
+        Ok(addresses) if !addresses.is_empty() => {
+            let list: Vec<String> = addresses.iter().map(|it| it.ip().to_string()).collect();
+            let is_address = list.iter().any(|it| it == host);
+            report.checks.push(if is_address {
+                Check::ok("dns", format!("none: {host} is an address"))
+            } else {
+                Check::ok("dns", format!("{host} is {} ({})", list.join(", "), shown(began.elapsed())))
+            });
+            return Some(addresses);
+        }
+        Ok(_) => (format!("the host name {host} has no address"), "give it one, or correct the name in the URL"),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => (
+            format!("the host name {host} was not resolved within {}", shown(limit)),
+            "the machine's name server does not answer: see its resolver's settings, or try an IP address in the URL",
+        ),
+        Err(error) => (
+            format!("the host name {host} cannot be resolved: {}", error_text(&error)),
+            "correct the name in the URL, or add it to the name server: in a container, is it the service's name, and the same network?",
+        ),
+    };
+    report.checks.push(Check::wrong("dns", Exit::Unreachable, wrong, remedy));
+    None
+}
+
+fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_owned()
+}
+
+fn reason(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the connection is refused",
+        io::ErrorKind::TimedOut => "no answer",
+        io::ErrorKind::HostUnreachable => "there is no way to the host",
+        io::ErrorKind::NetworkUnreachable => "there is no way to the network",
+        io::ErrorKind::PermissionDenied => "the system does not let us",
+        io::ErrorKind::ConnectionReset => "the connection is reset",
+        _ => "the connection fails",
+    }
+}
+
+fn unreachable(failures: &[String]) -> Check {
+    let all = failures.join("; ");
+    let remedy = if all.contains("refused") {
+        "nothing listens there: start Redis, or correct host and port; if Redis runs on another machine or in a container, its `bind` or its published ports may leave this one out"
+    } else if all.contains("no answer") {
+        "a firewall or a security group drops what is sent there, or the address is wrong: open the port for this machine"
+    } else {
+        "correct the host in the URL, or the route to it"
+    };
+    Check::wrong("tcp", Exit::Unreachable, format!("cannot connect: {all}"), remedy)
+}
+
+fn no_socket(path: &std::path::Path, error: &io::Error) -> Check {
+    let path = path.display();
+    let (wrong, remedy) = match error.kind() {
+        io::ErrorKind::NotFound => (
+            format!("there is no socket {path}"),
+            "start Redis, or give the path that `unixsocket` has in its configuration",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            format!("the socket {path} may not be opened by this user"),
+            "add the user to the socket's group, or set `unixsocketperm`",
+        ),
+        io::ErrorKind::ConnectionRefused => {
+            (format!("nothing listens at the socket {path}"), "start Redis: the file is left over from an earlier one")
+        }
+        io::ErrorKind::TimedOut => {
+            (format!("the socket {path} takes no connection"), "Redis is stopped or overloaded: restart it")
+        }
+        _ => (format!("the socket {path} cannot be opened: {error}"), "see to its permissions"),
+    };
+    Check::wrong("tcp", Exit::Unreachable, wrong, remedy)
+}
+
+/// For `rediss://`: this version speaks no TLS. What the server speaks can still be told.
+pub(super) async fn tls(talk: &mut Talk) -> Check {
+    let heard = match talk.say(b"PING\r\n").await {
+        Ok(()) => talk.overhear().await,
+        Err(failed) => Err(failed),
+    };
+    let unsupported = "the URL asks for TLS (rediss://), which this version of Cenote does not speak";
+    match heard {
+        Ok(bytes) if bytes.starts_with(b"+") || bytes.starts_with(b"-") => Check::wrong(
+            "tls",
+            Exit::Usage,
+            format!("{unsupported}; the server does not speak it at this port either"),
+            "write redis:// in place of rediss://",
+        ),
+        _ => Check::wrong(
+            "tls",
+            Exit::Usage,
+            unsupported,
+            "give a port of the server that speaks plain RESP, or put a TLS tunnel such as stunnel beside the service and give its address with redis://",
+        ),
+    }
+}
+
+/// What is there in place of a Redis.
+pub(super) fn strange(bytes: &[u8]) -> Check {
+    let (seen, remedy) = match bytes {
+        [0x15, 0x03, ..] => (
+            "the server speaks TLS at this port, and the URL does not".to_owned(),
+            "this version of Cenote speaks no TLS: give a port of the server that speaks plain RESP, or the address of a TLS tunnel such as stunnel",
+        ),
+        _ if bytes.starts_with(b"HTTP/") => {
+            ("what answers is a web server, not Redis".to_owned(), "correct host and port in the URL")
+        }
+        _ if bytes.starts_with(b"SSH-") => {
+            ("what answers is an SSH server, not Redis".to_owned(), "correct host and port in the URL")
+        }
+        _ => {
+            let start = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]);
+            (
+                format!("what answers is not Redis: it says {:?}", start.trim_end()),
+                "correct host and port in the URL",
+            )
+        }
+    };
+    Check::wrong("tls", Exit::NotRedis, seen, remedy)
+}
+
+/// Where the first question got no answer.
+pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
+    match failed {
+        Failed::Strange(bytes) => strange(bytes),
+        Failed::Closed => Check::wrong(
+            "tls",
+            Exit::NotRedis,
+            "the server closes the connection at the first word",
+            "it may want TLS, which this version of Cenote does not speak, be a proxy with no Redis behind it, or be no Redis: correct host and port in the URL",
+        ),
+        Failed::Broken(error) => Check::wrong(
+            "tls",
+            Exit::Unreachable,
+            format!("the connection breaks at the first word: {error}"),
+            "see what is between here and Redis",
+        ),
+        Failed::Silent | Failed::Said(_) => Check::wrong(
+            "tls",
+            Exit::Unreachable,
+            format!("the server accepts connections and says nothing within {}", shown(limit)),
+            "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine), or it waits for TLS; --timeout waits longer",
+        ),
+    }
+}
