@@ -50,6 +50,8 @@ pub(super) struct Function {
     /// The type whose function it is.
     pub(super) of: Option<Written>,
     pub(super) name: String,
+    /// Without `self`.
+    pub(super) arguments: usize,
     pub(super) returns: Written,
     pub(super) is_handler: bool,
     pub(super) calls: Vec<Call>,
@@ -65,7 +67,8 @@ pub(super) struct Implementation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Call {
     Path(Route),
-    Method(String),
+    /// With the number of its arguments.
+    Method(String, usize),
     /// Named where handlers are: `get(show)`.
     Routed(Route),
 }
@@ -183,10 +186,11 @@ impl Declared {
     ) {
         let returns = Written::returned(&signature.output);
         let name = name(&signature.ident);
+        let arguments = signature.inputs.iter().filter(|it| matches!(it, syn::FnArg::Typed(_))).count();
         if of.is_none() {
             self.value(at, name.clone(), returns.clone());
         }
-        self.modules[at].functions.push(Function { of, name, returns, is_handler, calls });
+        self.modules[at].functions.push(Function { of, name, arguments, returns, is_handler, calls });
     }
 
     fn implementation(&mut self, at: usize, it: &syn::ItemImpl) {
@@ -290,7 +294,7 @@ impl<'ast> Visit<'ast> for Calls {
         if handlers::is_router(&method) {
             self.routed(it.args.iter());
         }
-        self.0.push(Call::Method(method));
+        self.0.push(Call::Method(method, it.args.len()));
         visit::visit_expr_method_call(self, it);
     }
 

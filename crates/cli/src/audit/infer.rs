@@ -45,7 +45,8 @@ impl View<'_> {
                     syn::Member::Named(ident) => name(ident),
                     syn::Member::Unnamed(index) => index.index.to_string(),
                 };
-                self.members.field(self.package, &base, &field)
+                let ty = self.members.field(self.package, &base, &field);
+                if base.is_known() { ty } else { self.guess(ty) }
             }
             Expr::Await(it) => self.infer(&it.base, scopes),
             Expr::Try(it) => self.infer(&it.expr, scopes),
@@ -184,10 +185,10 @@ impl View<'_> {
             Ty::Cell(inner) if OF_CELLS.contains(&method) => return (**inner).clone(),
             Ty::Many(inner) if OF_COLLECTIONS.contains(&method) => return (**inner).clone(),
             Ty::Unknown => {
-                if let Some(known) = self.members.any_method(self.package, method)
-                    && known.is_known()
-                {
-                    return known.clone();
+                let all = self.members.any_method(self.package, method);
+                let known = all.cloned().map_or(Ty::Unknown, |it| self.guess(it));
+                if known.is_known() {
+                    return known;
                 }
             }
             _ => {}
@@ -201,6 +202,12 @@ impl View<'_> {
             return arguments.first().map(|it| self.infer(it, scopes)).unwrap_or_default();
         }
         if STEPS_IN.contains(&method) || matches!(of, Ty::Many(_)) { of } else { Ty::Unknown }
+    }
+
+    /// What is only known by its name counts where it cannot be a client of another database.
+    fn guess(&self, ty: Ty) -> Ty {
+        let is_certain = matches!(ty, Ty::Own(..)) || self.names.packages[self.package].pools_are_redis;
+        if is_certain { ty } else { Ty::Unknown }
     }
 
     /// A pool with a manager of this type.

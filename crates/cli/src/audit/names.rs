@@ -222,8 +222,9 @@ impl Names {
                 self.within(node, rest, steps, all);
             }
             _ => {
+                let before = all.len();
                 self.within(node, path, steps, all);
-                if all.is_empty() {
+                if all.len() == before {
                     self.outside(node, path, steps, all);
                 }
             }

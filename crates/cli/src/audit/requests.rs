@@ -15,22 +15,22 @@ pub(super) type Key = (NodeId, Option<String>, String);
 pub(super) struct Requests(HashSet<Key>);
 
 /// Method names that std's types have, too: nobody knows whose is called.
-const COMMON: [&str; 34] = [
+const COMMON: [&str; 26] = [
     "new", "default", "get", "set", "insert", "remove", "push", "pop", "len", "clone", "from", "into", "next",
-    "map", "and_then", "unwrap", "expect", "iter", "send", "recv", "lock", "read", "write", "take", "clear",
-    "contains", "load", "store", "join", "poll", "call", "build", "run", "as_ref",
+    "map", "and_then", "unwrap", "expect", "iter", "recv", "lock", "take", "clear", "contains", "join", "poll",
+    "as_ref",
 ];
 
 impl Requests {
     pub(super) fn of(names: &Names) -> Self {
         let mut all: HashMap<Key, Vec<(NodeId, &Function)>> = HashMap::new();
-        let mut methods: HashMap<(usize, &str), HashSet<Key>> = HashMap::new();
+        let mut methods: HashMap<(usize, &str, usize), HashSet<Key>> = HashMap::new();
         let mut open = Vec::new();
         for (at, node) in names.nodes.iter().enumerate() {
             for function in &node.module.functions {
                 let key = key(names, at, function.of.as_ref(), &function.name);
                 if function.of.is_some() && !COMMON.contains(&function.name.as_str()) {
-                    methods.entry((node.package, &function.name)).or_default().insert(key.clone());
+                    methods.entry((node.package, &function.name, function.arguments)).or_default().insert(key.clone());
                 }
                 if function.is_handler {
                     open.push(key.clone());
@@ -57,9 +57,9 @@ impl Requests {
                 for call in &function.calls {
                     match call {
                         Call::Path(route) => open.extend(leads(names, *at, function, route)),
-                        Call::Method(name) => {
+                        Call::Method(name, count) => {
                             let package = names.nodes[*at].package;
-                            let only = methods.get(&(package, name.as_str())).filter(|it| it.len() == 1);
+                            let only = methods.get(&(package, name.as_str(), *count)).filter(|it| it.len() == 1);
                             open.extend(only.into_iter().flatten().cloned());
                         }
                         Call::Routed(_) => {}

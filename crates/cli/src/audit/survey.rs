@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, panic, thread};
 
 use super::View;
+use super::allow;
 use super::declared::Declared;
 use super::finding::{Finding, Kind, Problem, Scope, Style};
 use super::legacy;
@@ -37,7 +38,7 @@ impl Survey {
             .filter(|&it| names.packages[tree.sources[it].package].is_concerned)
             .collect();
         let declared = in_parallel(&concerned, |&number| match parse(&tree.sources[number]) {
-            Ok(file) => Ok(Declared::of(&file)),
+            Ok((file, _)) => Ok(Declared::of(&file)),
             Err(problem) => Err(problem),
         });
         for (&number, declared) in concerned.iter().zip(declared) {
@@ -53,7 +54,7 @@ impl Survey {
         let found = in_parallel(&concerned, |&number| {
             let source = &tree.sources[number];
             let own = names.of_file[number].as_ref()?;
-            let file = parse(source).ok()?;
+            let (file, text) = parse(source).ok()?;
             let package = &tree.packages[source.package];
             let view =
                 View { names: &names, members: &members, requests: &requests, package: source.package, node: own[0] };
@@ -61,18 +62,25 @@ impl Survey {
             let is_test = ["tests", "benches", "examples"].iter().any(|it| within.starts_with(it));
             let mut scan = Scan::new(view, own, &source.shown, &package.name, is_test);
             syn::visit::visit_file(&mut scan, &file);
-            Some(scan.found)
+            let mut found = scan.found;
+            let problems = allow::apply(&source.shown, &text, &mut found);
+            Some((found, problems))
         });
-        survey.findings.extend(found.into_iter().flatten().flatten().flatten());
+        for (found, problems) in found.into_iter().flatten().flatten() {
+            survey.findings.extend(found);
+            survey.problems.extend(problems);
+        }
         survey.manifests(&tree);
         survey.findings.sort_by(|a, b| {
             (&a.package, &a.file, a.line, a.column).cmp(&(&b.package, &b.file, b.line, b.column))
         });
+        survey.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         survey
     }
 
     fn manifests(&mut self, tree: &Tree) {
         for package in tree.packages.iter().filter(|it| it.is_within) {
+            let first = self.findings.len();
             for dependency in package.manifest.iter().flat_map(|it| &it.dependencies) {
                 if !legacy::PACKAGES.contains(&dependency.package.as_str()) && !legacy::is_r2d2(package, dependency) {
                     continue;
@@ -97,6 +105,7 @@ impl Survey {
                     allowed: None,
                 });
             }
+            self.problems.extend(allow::apply(&package.shown, &package.text, &mut self.findings[first..]));
         }
     }
 }
@@ -104,7 +113,7 @@ impl Survey {
 /// # Errors
 ///
 /// Where it does not parse, and why.
-fn parse(source: &Source) -> Result<syn::File, Problem> {
+fn parse(source: &Source) -> Result<(syn::File, String), Problem> {
     // What the file before this one left there.
     proc_macro2::extra::invalidate_current_thread_spans();
     let text = fs::read_to_string(&source.path).map_err(|error| {
@@ -114,10 +123,11 @@ fn parse(source: &Source) -> Result<syn::File, Problem> {
         };
         Problem::new(&source.shown, 0, message)
     })?;
-    syn::parse_file(&text).map_err(|error| {
+    let file = syn::parse_file(&text).map_err(|error| {
         let message = format!("not looked at, as it does not parse: {error}");
         Problem::new(&source.shown, error.span().start().line, message)
-    })
+    })?;
+    Ok((file, text))
 }
 
 /// In the order in which they were given. `None` for one whose work failed.

@@ -126,9 +126,9 @@ impl Report {
                 Verdict::Wrong => "WRONG",
                 Verdict::Skipped => "-",
             };
-            writeln!(out, "  {:<9}{style}{word:<9}{style:#}{}", check.step, check.seen)?;
+            writeln!(out, "  {:<10}{style}{word:<9}{style:#}{}", check.step, check.seen)?;
             if let Some(remedy) = &check.remedy {
-                writeln!(out, "  {:<18}-> {remedy}", "")?;
+                writeln!(out, "  {:<19}-> {remedy}", "")?;
             }
         }
         writeln!(out, "\nThe address is {}.", self.source)?;

@@ -2,8 +2,8 @@ use rds::aio::ConnectionManager;
 use shop::prelude::Client;
 
 fn main() {
-    let _ = rds::Client::open("redis://localhost"); //~ client module either
-    let client = Client::open("redis://localhost").unwrap(); //~ client module either
+    let _ = rds::Client::open("redis://localhost"); //~ client module sync
+    let client = Client::open("redis://localhost").unwrap(); //~ client module sync
     let _ = shop::db::make("redis://localhost").get_connection(); //~ connection module sync
     let _ = redis::Client::open("no such crate here");
 }
