@@ -1,0 +1,286 @@
+//! `cenote doctor`: its first line tells the cause, and its exit code the kind of it.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use cenote_testkit::{Answer, Canned, Server, blackhole_addr, dead_port, eventually};
+use serde_json::Value;
+
+use common::{Ended, Running, SOON, assert_plain, cenote, ended};
+
+fn doctor(url: &str, arguments: &[&str]) -> Ended {
+    let ended = ended(&mut cenote(&[["doctor", "--url", url].as_slice(), arguments].concat()));
+    assert_plain(&ended.out);
+    assert_eq!(ended.err, "");
+    ended
+}
+
+/// Looks, and holds the first line, the exit code, and which step is wrong in JSON to what is expected.
+#[track_caller]
+fn told(url: &str, code: i32, step: &str, first: &[&str]) -> Ended {
+    let ended = doctor(url, &[]);
+    assert_eq!(ended.code, Some(code), "{}", ended.out);
+    let line = ended.out.lines().next().unwrap();
+    for part in first {
+        assert!(line.contains(part), "{part:?} is not in the first line: {}", ended.out);
+    }
+    assert!(!ended.out.contains("hunter2"), "{}", ended.out);
+    let report = json(url);
+    assert_eq!(report["exit"], code);
+    let wrong = checks(&report).into_iter().find(|(_, verdict)| verdict == "wrong");
+    assert_eq!(wrong.map(|(step, _)| step).as_deref(), Some(step), "{report:#}");
+    assert!(!report.to_string().contains("hunter2"), "{report}");
+    ended
+}
+
+fn json(url: &str) -> Value {
+    serde_json::from_str(&doctor(url, &["--json"]).out).unwrap()
+}
+
+fn checks(report: &Value) -> Vec<(String, String)> {
+    let text = |check: &Value, name: &str| check[name].as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks.map(|check| (text(check, "step"), text(check, "verdict"))).collect()
+}
+
+fn cache() -> cenote_testkit::ServerBuilder {
+    Server::builder().arg("maxmemory", "100mb").arg("maxmemory-policy", "allkeys-lru")
+}
+
+const STEPS: [&str; 11] =
+    ["dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "pub/sub"];
+
+#[test]
+fn a_good_server_is_well_in_every_step() {
+    let server = cache().password("hunter2").start();
+    let Ended { code, out, .. } = doctor(&server.url(), &[]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(!out.contains("hunter2"), "{out}");
+    let report = json(&server.url());
+    let all: BTreeMap<_, _> = checks(&report).into_iter().collect();
+    assert_eq!(all.len(), STEPS.len());
+    for step in STEPS {
+        // A machine that stops for a moment is slow.
+        let is_fine = all[step] == "ok" || (step == "latency" || step == "clock") && all[step] == "warning";
+        assert!(is_fine, "{step}: {report:#}");
+    }
+    let is_quick = all["latency"] == "ok" && all["clock"] == "ok";
+    assert!(!is_quick || report["summary"].as_str().unwrap().ends_with("/0 is well"), "{report:#}");
+    assert_eq!(server.observer().get::<i64>(&["DBSIZE"]), 0, "nothing was written");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_is_as_good_and_one_that_is_not_there_is_told() {
+    let server = cache().unix_socket().start();
+    assert_eq!(doctor(&server.url(), &[]).code, Some(0));
+    let url = server.url();
+    drop(server);
+    told(&url, 6, "tcp", &["there is no socket", "redis.sock"]);
+}
+
+#[test]
+fn an_address_where_nobody_listens_is_told_as_refused() {
+    let port = dead_port().to_string();
+    let ended = told(&format!("redis://:hunter2@{port}/0"), 6, "tcp", &[&port, "refused"]);
+    assert!(ended.out.contains("start Redis"), "{}", ended.out);
+    // What depends on it is not looked at.
+    assert_eq!(ended.out.matches("not looked at").count(), 9, "{}", ended.out);
+}
+
+#[test]
+fn a_name_that_is_nobodys_is_told_with_the_name() {
+    told("redis://nobody.invalid:6379/0", 6, "dns", &["the host name nobody.invalid"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_that_does_not_answer_is_given_up_in_time() {
+    let hole = blackhole_addr();
+    let Ended { code, out, .. } = doctor(&hole.url(), &["--timeout", "0.3"]);
+    assert_eq!(code, Some(6), "{out}");
+    assert!(out.lines().next().unwrap().contains("no answer within 300 ms"), "{out}");
+}
+
+#[test]
+fn a_wrong_password_a_missing_one_and_one_too_many_are_told_apart() {
+    let server = cache().password("right").start();
+    let wrong = server.url().replace("right", "hunter2");
+    let ended = told(&wrong, 7, "auth", &["refuses the password for the user default"]);
+    assert!(ended.out.contains("percent-encoded"), "{}", ended.out);
+    told(&server.url_without_password(), 7, "auth", &["asks for a password, and the URL has none"]);
+    let named = wrong.replace(":hunter2@", "ada:hunter2@");
+    told(&named, 7, "auth", &["refuses the password for the user ada"]);
+}
+
+#[test]
+fn a_database_that_is_not_there_is_told_with_how_many_there_are() {
+    let server = cache().arg("databases", "4").start();
+    let url = server.url().replace("/0", "/4");
+    told(&url, 7, "database", &["no database 4", "it has 4, from 0 to 3"]);
+    let last = server.url().replace("/0", "/3");
+    assert_eq!(doctor(&last, &[]).code, Some(0));
+}
+
+#[test]
+fn a_replica_is_told_with_its_master() {
+    let master = cache().start();
+    let address = format!("127.0.0.1 {}", master.port());
+    let replica = cache().arg("replicaof", address).start();
+    eventually(SOON, "the link to the master", || {
+        let info = replica.observer().get::<String>(&["INFO", "replication"]);
+        info.contains("master_link_status:up")
+    });
+    let of = format!("a replica of 127.0.0.1:{}: writes to it fail", master.port());
+    let ended = told(&replica.url(), 9, "role", &[&of]);
+    assert!(ended.out.contains("address of the master"), "{}", ended.out);
+    let report = json(&master.url());
+    let role = report["checks"].as_array().unwrap().iter().find(|check| check["step"] == "role").unwrap();
+    assert_eq!(role["seen"], "master, with 1 replica");
+
+    let alone = cache().arg("replicaof", format!("127.0.0.1 {}", dead_port().port())).start();
+    told(&alone.url(), 9, "role", &["a replica of", "has no connection to it"]);
+}
+
+#[test]
+fn a_server_that_keeps_everything_is_a_warning_and_a_full_one_is_wrong() {
+    // The server itself has more than that.
+    let full = Server::builder().arg("maxmemory-policy", "noeviction").arg("maxmemory", "100kb").start();
+    told(&full.url(), 9, "memory", &["the memory is full", "noeviction", "OOM"]);
+
+    let limited = Server::builder().arg("maxmemory-policy", "noeviction").arg("maxmemory", "1gb").start();
+    let unlimited = Server::builder().arg("maxmemory-policy", "noeviction").start();
+    for (server, cause) in [
+        (limited, "maxmemory-policy is noeviction: once 1.0 GiB are full"),
+        (unlimited, "maxmemory is not set (noeviction;"),
+    ] {
+        let Ended { code, out, .. } = doctor(&server.url(), &[]);
+        assert_eq!(code, Some(0), "{out}");
+        let memory = out.lines().find(|line| line.trim_start().starts_with("memory")).unwrap();
+        assert!(memory.contains("warning") && memory.contains(cause), "{out}");
+        let first = out.lines().next().unwrap();
+        // A machine that stops for a moment has another warning before that.
+        assert!(first.contains("serves, with a warning: "), "{out}");
+        assert!(first.contains(cause) || first.contains("more warning"), "{out}");
+        assert!(out.contains("allkeys-lru"), "{out}");
+    }
+}
+
+#[test]
+fn what_is_no_redis_is_told_by_what_it_is() {
+    let web = Canned::http();
+    told(&web.url(), 8, "tls", &["a web server, not Redis"]);
+    // The alert of a TLS server that was greeted by something else.
+    let tls = Canned::replying([0x15, 3, 1, 0, 2, 2, 70]);
+    told(&tls.url(), 8, "tls", &["speaks TLS", "the URL does not"]);
+    let other = Canned::replying("SSH-2.0-OpenSSH_9.6\r\n");
+    told(&other.url(), 8, "tls", &["an SSH server"]);
+    let wild = Canned::replying("\u{1b}[31mwhat?\u{7}\n");
+    told(&wild.url(), 8, "tls", &["not Redis", "what?"]);
+    let shut = Canned::answering(|_, _| Answer::Close);
+    told(&shut.url(), 8, "tls", &["closes the connection at the first word"]);
+}
+
+#[test]
+fn a_server_that_says_nothing_and_one_that_stops_halfway_are_given_up_in_time() {
+    let silent = Canned::answering(|_, _| Answer::Silence);
+    let Ended { code, out, .. } = doctor(&silent.url(), &["--timeout", "0.3"]);
+    assert_eq!(code, Some(6), "{out}");
+    assert!(out.lines().next().unwrap().contains("says nothing within 300 ms"), "{out}");
+
+    let frozen = cache().start();
+    frozen.freeze();
+    let Ended { code, out, .. } = doctor(&frozen.url(), &["--timeout", "0.3"]);
+    frozen.thaw();
+    assert!(code == Some(6) && out.lines().next().unwrap().contains("says nothing"), "{out}");
+
+    // It answers the greeting, and nothing more.
+    let halfway = Canned::answering(|turn, _| match turn {
+        0 => Answer::Send(b"%1\r\n$4\r\nrole\r\n$6\r\nmaster\r\n".to_vec()),
+        1 | 2 => Answer::Send(b"+PONG\r\n".to_vec()),
+        _ => Answer::Silence,
+    });
+    let Ended { code, out, .. } = doctor(&halfway.url(), &["--timeout", "0.3"]);
+    assert!(code == Some(9) && out.lines().next().unwrap().contains("stopped answering"), "{out}");
+}
+
+#[test]
+fn a_url_that_asks_for_tls_is_told_what_the_server_speaks() {
+    let plain = cache().password("hunter2").start();
+    let url = plain.url().replace("redis://", "rediss://");
+    let ended = told(&url, 2, "tls", &["rediss://", "TLS", "does not speak it at this port either"]);
+    assert!(ended.out.contains("write redis://"), "{}", ended.out);
+    let tls = Canned::replying([0x15, 3, 1, 0, 2, 2, 70]);
+    let ended = told(&tls.url().replace("redis://", "rediss://"), 2, "tls", &["asks for TLS (rediss://)"]);
+    assert!(ended.out.contains("tunnel"), "{}", ended.out);
+}
+
+#[test]
+fn a_full_server_and_one_whose_user_may_not_subscribe_are_told() {
+    let full = cache().arg("maxclients", "1").start();
+    let observer = full.observer();
+    observer.get::<String>(&["PING"]);
+    told(&full.url(), 7, "auth", &["the server is full"]);
+
+    let server = cache().arg("user", "ada on >hunter2 ~* resetchannels +@all").start();
+    let url = server.url().replace("redis://", "redis://ada:hunter2@");
+    let Ended { code, out, .. } = doctor(&url, &[]);
+    assert_eq!(code, Some(0), "{out}");
+    let pubsub = out.lines().find(|line| line.trim_start().starts_with("pub/sub")).unwrap();
+    assert!(pubsub.contains("warning") && pubsub.contains("SUBSCRIBE is refused"), "{out}");
+}
+
+#[test]
+fn a_server_of_old_speaks_resp2_and_that_is_a_warning() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/0", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    let asked = String::from_utf8_lossy(&buffer[..read]).to_ascii_uppercase();
+                    let answer = match () {
+                        () if asked.contains("PING") => "+PONG\r\n",
+                        () if asked.contains("ROLE") => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n",
+                        () => "-ERR unknown command\r\n",
+                    };
+                    stream.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let report = json(&url);
+    let all: BTreeMap<_, _> = checks(&report).into_iter().collect();
+    assert_eq!(all["resp3"], "warning", "{report:#}");
+    assert!(report["checks"].to_string().contains("RESP2 only"), "{report:#}");
+}
+
+#[test]
+fn where_the_address_came_from_is_told_and_what_cannot_be_is_refused() {
+    let url = format!("redis://:hunter2@{}/0", dead_port());
+    let by_variable = ended(cenote(&["doctor"]).env("REDIS_URL", &url));
+    assert!(by_variable.code == Some(6) && by_variable.out.contains("that of REDIS_URL"), "{by_variable:?}");
+    for (arguments, expected) in [
+        (["doctor", "--url", "redis://:hunter2@localhost:port"].as_slice(), "--url is "),
+        (&["doctor", "--url", "rediss://:hunter2@localhost:port"], "--url is "),
+        (&["doctor", "--url", "redis+sentinel://:hunter2@a,b/main"], "Sentinel"),
+        (&["doctor", "--timeout", "0"], "a number of seconds above 0"),
+    ] {
+        let Ended { code, out, err } = ended(&mut cenote(arguments));
+        assert!(code == Some(2) && out.is_empty() && err.contains(expected), "{arguments:?}: {err}");
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+    let help = ended(&mut cenote(&["doctor", "--help"])).out;
+    for told in ["    0  ", "    2  ", "    6  ", "    7  ", "    8  ", "    9  ", "--timeout", "REDIS_URL"] {
+        assert!(help.contains(told), "{told} is not in {help}");
+    }
+    // Nobody reads it.
+    let running = Running::start(&mut cenote(&["doctor", "--url", &url]));
+    assert_eq!(running.ended().code, Some(6));
+}
