@@ -1,6 +1,6 @@
 //! Where a path leads: through modules, `use`, re-exports and globs, across the crates of the tree.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::declared::{Declared, Module, Route, TypeOf};
@@ -48,6 +48,14 @@ pub(super) enum Leads {
     Module(NodeId),
     Type(NodeId, String),
     Value(NodeId, String),
+}
+
+/// One path's way.
+#[derive(Debug, Default)]
+struct Search {
+    found: Vec<Leads>,
+    /// Modules behind whose globs it was looked for: many lead to the same.
+    globs: HashSet<(NodeId, Vec<String>)>,
 }
 
 /// Steps that a path may take. Two globs may lead to each other.
@@ -197,21 +205,22 @@ impl Names {
 
     /// The best of where a path leads: a legacy client, if one of several `cfg`s leads to it.
     pub(super) fn resolve(&self, node: NodeId, route: &Route) -> Option<Leads> {
-        let mut all = Vec::new();
-        self.walk(node, route.is_global, &route.names, STEPS, &mut all);
+        let mut search = Search::default();
+        self.walk(node, route.is_global, &route.names, STEPS, &mut search);
+        let mut all = search.found;
         let is_legacy = |leads: &Leads| matches!(leads, Leads::Outside(path) if legacy::named(path).is_some());
         all.iter().position(is_legacy).or(if all.is_empty() { None } else { Some(0) }).map(|at| all.swap_remove(at))
     }
 
-    fn walk(&self, node: NodeId, is_global: bool, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+    fn walk(&self, node: NodeId, is_global: bool, path: &[String], steps: usize, search: &mut Search) {
         let (Some(first), Some(steps)) = (path.first(), steps.checked_sub(1)) else { return };
         if is_global {
-            return self.outside(node, path, steps, all);
+            return self.outside(node, path, steps, search);
         }
         let rest = &path[1..];
         match first.as_str() {
-            "crate" => self.within(self.root(node), rest, steps, all),
-            "self" => self.within(node, rest, steps, all),
+            "crate" => self.within(self.root(node), rest, steps, search),
+            "self" => self.within(node, rest, steps, search),
             "super" => {
                 let mut node = self.nodes[node].parent.unwrap_or(node);
                 let mut rest = rest;
@@ -219,78 +228,80 @@ impl Names {
                     node = self.nodes[node].parent.unwrap_or(node);
                     rest = &rest[1..];
                 }
-                self.within(node, rest, steps, all);
+                self.within(node, rest, steps, search);
             }
             _ => {
-                let before = all.len();
-                self.within(node, path, steps, all);
-                if all.len() == before {
-                    self.outside(node, path, steps, all);
+                let before = search.found.len();
+                self.within(node, path, steps, search);
+                if search.found.len() == before {
+                    self.outside(node, path, steps, search);
                 }
             }
         }
     }
 
     /// By the names of other crates.
-    fn outside(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+    fn outside(&self, node: NodeId, path: &[String], steps: usize, search: &mut Search) {
         let externs = &self.packages[self.nodes[node].package];
         if let Some(package) = externs.packages.get(&path[0]) {
             let mut out = vec![package.clone()];
             out.extend_from_slice(&path[1..]);
-            all.push(Leads::Outside(legacy::canonical(out)));
+            search.found.push(Leads::Outside(legacy::canonical(out)));
         } else if let Some(library) = externs.local.get(&path[0]).and_then(|it| self.packages[*it].library) {
-            self.within(library, &path[1..], steps, all);
+            self.within(library, &path[1..], steps, search);
         }
     }
 
     /// By the names of a module.
-    fn within(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+    fn within(&self, node: NodeId, path: &[String], steps: usize, search: &mut Search) {
         let Some(steps) = steps.checked_sub(1) else { return };
-        let Some((first, rest)) = path.split_first() else { return all.push(Leads::Module(node)) };
+        let Some((first, rest)) = path.split_first() else { return search.found.push(Leads::Module(node)) };
         let here = &self.nodes[node];
-        let before = all.len();
+        let before = search.found.len();
         for child in here.children.get(first).into_iter().flatten() {
-            self.within(*child, rest, steps, all);
+            self.within(*child, rest, steps, search);
         }
         for route in here.module.uses.get(first).into_iter().flatten() {
             let mut path = route.names.clone();
             path.extend_from_slice(rest);
             // `use redis::redis` would look for itself.
             if route.names.first() == Some(first) && !route.is_global {
-                self.outside(node, &path, steps, all);
-                if all.len() == before {
-                    self.siblings(node, &path, steps, all);
+                self.outside(node, &path, steps, search);
+                if search.found.len() == before {
+                    self.siblings(node, &path, steps, search);
                 }
             } else {
-                self.walk(node, route.is_global, &path, steps, all);
+                self.walk(node, route.is_global, &path, steps, search);
             }
         }
         if here.module.types.contains_key(first) && rest.is_empty() {
-            all.push(Leads::Type(node, first.clone()));
+            search.found.push(Leads::Type(node, first.clone()));
         }
         if here.module.values.contains_key(first) && rest.is_empty() {
-            all.push(Leads::Value(node, first.clone()));
+            search.found.push(Leads::Value(node, first.clone()));
         }
         let is_ours = here.module.types.contains_key(first) || here.children.contains_key(first);
-        if all.len() > before || is_ours {
+        let has_globs = !here.module.globs.is_empty();
+        if search.found.len() > before || is_ours || !has_globs || !search.globs.insert((node, path.to_vec())) {
             return;
         }
         for route in &here.module.globs {
             let mut path = route.names.clone();
             path.extend_from_slice(std::slice::from_ref(first));
             path.extend_from_slice(rest);
-            let mut found = Vec::new();
-            self.walk(node, route.is_global, &path, steps, &mut found);
+            let first = search.found.len();
+            self.walk(node, route.is_global, &path, steps, search);
             // Nobody knows what else is behind a foreign glob.
-            found.retain(|it| !matches!(it, Leads::Outside(path) if !is_known(path)));
-            all.append(&mut found);
+            let found = search.found.split_off(first);
+            let is_told = |it: &Leads| !matches!(it, Leads::Outside(path) if !is_known(path));
+            search.found.extend(found.into_iter().filter(is_told));
         }
     }
 
     /// `use redis::Client` in a module beside `mod redis`.
-    fn siblings(&self, node: NodeId, path: &[String], steps: usize, all: &mut Vec<Leads>) {
+    fn siblings(&self, node: NodeId, path: &[String], steps: usize, search: &mut Search) {
         for child in self.nodes[node].children.get(&path[0]).into_iter().flatten() {
-            self.within(*child, &path[1..], steps, all);
+            self.within(*child, &path[1..], steps, search);
         }
     }
 
