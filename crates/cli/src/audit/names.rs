@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) package: usize,
     pub(super) parent: Option<NodeId>,
     children: HashMap<String, Vec<NodeId>>,
+    /// Where its globs lead: modules, and places outside.
+    globs: Vec<Leads>,
     pub(super) module: Module,
 }
 
@@ -56,10 +58,13 @@ struct Search {
     found: Vec<Leads>,
     /// Modules behind whose globs it was looked for: many lead to the same.
     globs: HashSet<(NodeId, Vec<String>)>,
+    steps: usize,
 }
 
-/// Steps that a path may take. Two globs may lead to each other.
+/// Steps that a path may take, one after the other, and in all. Two names may lead to each other.
 const STEPS: usize = 24;
+const STEPS_IN_ALL: usize = 2_000;
+const GLOBS_BEHIND_GLOBS: usize = 3;
 
 impl Names {
     pub(super) fn new(tree: &Tree) -> Self {
@@ -122,7 +127,7 @@ impl Names {
                 children.entry(module.name.clone()).or_default().push(first + index);
             }
             own.push(first + index);
-            self.nodes.push(Node { package, parent, children: HashMap::new(), module });
+            self.nodes.push(Node { package, parent, children: HashMap::new(), globs: Vec::new(), module });
         }
         self.of_file[file] = Some(own);
     }
@@ -163,6 +168,18 @@ impl Names {
             let library = &mut self.packages[source.package].library;
             if is_library || library.is_none() && source.path.ends_with("lib.rs") {
                 *library = Some(own[0]);
+            }
+        }
+        self.open_globs();
+    }
+
+    /// Finds out where globs lead. One may lead through another.
+    fn open_globs(&mut self) {
+        for _ in 0..GLOBS_BEHIND_GLOBS {
+            for node in 0..self.nodes.len() {
+                let routes = &self.nodes[node].module.globs;
+                let opened = routes.iter().filter_map(|route| self.resolve(node, route)).collect();
+                self.nodes[node].globs = opened;
             }
         }
     }
@@ -214,6 +231,10 @@ impl Names {
 
     fn walk(&self, node: NodeId, is_global: bool, path: &[String], steps: usize, search: &mut Search) {
         let (Some(first), Some(steps)) = (path.first(), steps.checked_sub(1)) else { return };
+        search.steps += 1;
+        if search.steps > STEPS_IN_ALL {
+            return;
+        }
         if is_global {
             return self.outside(node, path, steps, search);
         }
@@ -281,20 +302,22 @@ impl Names {
             search.found.push(Leads::Value(node, first.clone()));
         }
         let is_ours = here.module.types.contains_key(first) || here.children.contains_key(first);
-        let has_globs = !here.module.globs.is_empty();
+        let has_globs = !here.globs.is_empty();
         if search.found.len() > before || is_ours || !has_globs || !search.globs.insert((node, path.to_vec())) {
             return;
         }
-        for route in &here.module.globs {
-            let mut path = route.names.clone();
-            path.extend_from_slice(std::slice::from_ref(first));
-            path.extend_from_slice(rest);
-            let first = search.found.len();
-            self.walk(node, route.is_global, &path, steps, search);
-            // Nobody knows what else is behind a foreign glob.
-            let found = search.found.split_off(first);
-            let is_told = |it: &Leads| !matches!(it, Leads::Outside(path) if !is_known(path));
-            search.found.extend(found.into_iter().filter(is_told));
+        for glob in &here.globs {
+            match glob {
+                Leads::Module(other) => self.within(*other, path, steps, search),
+                // Nobody knows what else is behind a foreign glob.
+                Leads::Outside(before) => {
+                    let out = legacy::canonical([before.as_slice(), path].concat());
+                    if is_known(&out) {
+                        search.found.push(Leads::Outside(out));
+                    }
+                }
+                Leads::Type(..) | Leads::Value(..) => {}
+            }
         }
     }
 
