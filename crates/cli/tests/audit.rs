@@ -68,7 +68,9 @@ fn marked(folder: &Path, root: &Path, places: &mut Places) {
         }
         let shown = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
         for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
-            let Some((_, marks)) = line.split_once("//~ ").or_else(|| line.split_once("#~ ")) else { continue };
+            let Some((_, marks)) = line.split_once("//~ ").or_else(|| line.split_once("#~ ")) else {
+                continue;
+            };
             let mut marks: Vec<String> = marks.split(';').map(|it| it.trim().to_owned()).collect();
             marks.sort();
             places.insert((shown.clone(), index as u64 + 1), marks);
@@ -96,7 +98,8 @@ fn every_place_of_the_fixture_is_found_as_what_it_is_and_nothing_else() {
 #[test]
 fn each_place_has_a_replacement_that_there_is() {
     // They are there, or this does not compile.
-    let _ = (cenote_pool_core::Pool::builder, cenote_pool_core::Pool::conn, cenote_pool_core::Pool::subscriber);
+    let _ =
+        (cenote_pool_core::Pool::builder, cenote_pool_core::Pool::conn, cenote_pool_core::Pool::subscriber);
     let known = [
         "cenote",
         "cenote::Pool::builder",
@@ -273,7 +276,10 @@ fn what_cargo_made_or_brought_is_left_out() {
 fn sarif_has_what_its_schema_asks_for() {
     let dir = tree(&[
         ("Cargo.toml", MANIFEST),
-        ("src/a b.rs", "fn a() {\n    let _ = redis::Client::open(\"a\"); // cenote: allow(client) why not\n}\n"),
+        (
+            "src/a b.rs",
+            "fn a() {\n    let _ = redis::Client::open(\"a\"); // cenote: allow(client) why not\n}\n",
+        ),
         ("src/broken.rs", "fn"),
     ]);
     let Ended { code, out, .. } = audit(dir.path(), &["--sarif"]);

@@ -9,7 +9,7 @@ use proc_macro2::{LineColumn, TokenStream, TokenTree};
 
 use super::finding::{Finding, Kind, Problem};
 
-const MARK: &str = "cenote: allow(";
+pub(super) const MARK: &str = "cenote: allow(";
 
 #[derive(Debug)]
 struct Allow {

@@ -46,10 +46,14 @@ impl Baseline {
             ),
             _ => Failure::new(Exit::Usage, format!("the baseline {shown} cannot be read: {error}")),
         })?;
-        let read: Self = serde_json::from_str(&text)
-            .map_err(|error| Failure::new(Exit::Usage, format!("the baseline {shown} cannot be used: {error}")))?;
+        let read: Self = serde_json::from_str(&text).map_err(|error| {
+            Failure::new(Exit::Usage, format!("the baseline {shown} cannot be used: {error}"))
+        })?;
         if read.version != VERSION {
-            let message = format!("the baseline {shown} has version {}, and this command knows {VERSION}", read.version);
+            let message = format!(
+                "the baseline {shown} has version {}, and this command knows {VERSION}",
+                read.version
+            );
             return Err(Failure::new(Exit::Usage, message));
         }
         Ok(read)

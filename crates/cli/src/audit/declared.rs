@@ -156,7 +156,8 @@ impl Declared {
             Item::Union(it) => declare(name(&it.ident), TypeOf::Other),
             Item::Trait(it) => {
                 declare(name(&it.ident), TypeOf::Other);
-                let of = Written::Path { is_global: false, names: vec![name(&it.ident)], arguments: Vec::new() };
+                let of =
+                    Written::Path { is_global: false, names: vec![name(&it.ident)], arguments: Vec::new() };
                 for item in &it.items {
                     if let syn::TraitItem::Fn(it) = item {
                         let calls = it.default.as_ref().map(calls_in).unwrap_or_default();

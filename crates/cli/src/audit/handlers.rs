@@ -13,8 +13,22 @@ use syn::{Attribute, FnArg, Signature};
 use super::written::Written;
 
 const ATTRIBUTES: [&str; 16] = [
-    "get", "post", "put", "delete", "patch", "head", "options", "connect", "trace", "any", "route", "routes",
-    "handler", "endpoint", "oai", "debug_handler",
+    "get",
+    "post",
+    "put",
+    "delete",
+    "patch",
+    "head",
+    "options",
+    "connect",
+    "trace",
+    "any",
+    "route",
+    "routes",
+    "handler",
+    "endpoint",
+    "oai",
+    "debug_handler",
 ];
 
 const GIVEN: [&str; 24] = [

@@ -22,6 +22,21 @@ const ROOTS: [&str; 10] = [
     "redis_pool",
 ];
 
+/// The names of the types below, by which a glob brings them.
+pub(super) const TYPES: [&str; 11] = [
+    "ClusterClient",
+    "ClusterClientBuilder",
+    "Sentinel",
+    "SentinelClient",
+    "SentinelClientBuilder",
+    "ConnectionManager",
+    "MultiplexedConnection",
+    "RedisConnectionManager",
+    "RedisPool",
+    "Client",
+    "Pool",
+];
+
 pub(super) fn is_root(package: &str) -> bool {
     ROOTS.contains(&package)
 }
@@ -256,9 +271,7 @@ pub(super) fn call(on: Legacy, method: &str) -> Option<Effect> {
             _ => None,
         },
         Legacy::DeadpoolManager => match method {
-            "new" | "new_with_config" | "from_config" => {
-                tells(Client, Async, Some(Legacy::DeadpoolManager))
-            }
+            "new" | "new_with_config" | "from_config" => tells(Client, Async, Some(Legacy::DeadpoolManager)),
             _ => None,
         },
         Legacy::DeadpoolPool => match method {
@@ -315,7 +328,13 @@ fn connects(method: &str) -> Option<Effect> {
 
 /// Calls that nothing but a Redis client has: they are known without knowing what they are called on.
 pub(super) fn is_distinctive(method: &str) -> bool {
-    ["get_multiplexed_async_", "get_multiplexed_tokio_", "create_multiplexed_async_", "get_connection_manager", "get_async_pubsub"]
-        .iter()
-        .any(|known| method.starts_with(known))
+    [
+        "get_multiplexed_async_",
+        "get_multiplexed_tokio_",
+        "create_multiplexed_async_",
+        "get_connection_manager",
+        "get_async_pubsub",
+    ]
+    .iter()
+    .any(|known| method.starts_with(known))
 }

@@ -229,7 +229,10 @@ mod tests {
             of("lazy_static! { static ref A: HashMap<B, C> = d(); pub static ref E: F = g(); }"),
             ["static A", "static E"]
         );
-        assert_eq!(of("select! { _ = a() => {} Some(x) = b() => c(x), }"), ["expression", "expression", "expression"]);
+        assert_eq!(
+            of("select! { _ = a() => {} Some(x) = b() => c(x), }"),
+            ["expression", "expression", "expression"]
+        );
         assert_eq!(of("json!({ \"a\": b::c(d) })"), ["b::c", "expression"]);
         assert_eq!(of("stringify!(a::b())"), [""; 0]);
         assert_eq!(of("quote!(a::b())"), [""; 0]);

@@ -85,14 +85,8 @@ fn dependencies(table: &DeTable<'_>, section: &str, is_dev: bool, lines: &Lines)
     for (key, value) in table_in(table, section).into_iter().flatten() {
         let line = lines.at(key.span().start);
         let key = key.get_ref().to_string();
-        let mut dependency = Dependency {
-            package: key.clone(),
-            key,
-            features: Vec::new(),
-            line,
-            is_inherited: false,
-            is_dev,
-        };
+        let mut dependency =
+            Dependency { package: key.clone(), key, features: Vec::new(), line, is_inherited: false, is_dev };
         if let DeValue::Table(detail) = value.get_ref() {
             if let Some(package) = detail.get("package").and_then(|package| package.get_ref().as_str()) {
                 package.clone_into(&mut dependency.package);

@@ -104,6 +104,16 @@ impl Members {
         }
     }
 
+    /// Every field and every method with its type, and `*` for what a type leads to.
+    pub(super) fn each(&self, tell: &mut dyn FnMut(Option<&(NodeId, String)>, &str, &Ty)) {
+        for (of, own) in &self.of_type {
+            for (name, ty) in own.fields.iter().chain(&own.methods) {
+                tell(Some(of), name, ty);
+            }
+            tell(Some(of), "*", &own.target);
+        }
+    }
+
     /// What all methods of the crate that are called so return.
     pub(super) fn any_method(&self, package: usize, method: &str) -> Option<&Ty> {
         self.packages[package].methods.get(method)

@@ -2,7 +2,8 @@
 //!
 //! Two rounds over the sources. The first notes what each file declares ([`declared`]); from it come the modules
 //! ([`names`]), the types of fields and methods ([`members`]) and what a request runs through ([`requests`]). The second
-//! ([`scan`]) goes through the syntax with those, and a light inference of types ([`infer`]), and notes each place.
+//! ([`scan`]) goes through the syntax of the files that have a name to do with it ([`hints`]), with a light inference of
+//! types ([`infer`]), and notes each place.
 
 mod allow;
 mod baseline;
@@ -11,6 +12,7 @@ mod declared;
 mod export;
 mod finding;
 mod handlers;
+mod hints;
 mod infer;
 mod legacy;
 mod macros;

@@ -42,6 +42,13 @@ pub(super) struct Externs {
     pub(super) pools_are_redis: bool,
 }
 
+impl Externs {
+    /// The names by which code of the crate reaches a client.
+    pub(super) fn roots(&self) -> impl Iterator<Item = String> + '_ {
+        self.packages.iter().filter(|(_, package)| legacy::is_root(package)).map(|(name, _)| name.clone())
+    }
+}
+
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Leads {
@@ -77,7 +84,9 @@ impl Names {
                 None => {
                     externs.is_concerned = true;
                     externs.pools_are_redis = true;
-                    for known in ["redis", "deadpool_redis", "bb8_redis", "r2d2_redis", "r2d2", "deadpool", "bb8"] {
+                    for known in
+                        ["redis", "deadpool_redis", "bb8_redis", "r2d2_redis", "r2d2", "deadpool", "bb8"]
+                    {
                         externs.packages.insert(known.to_owned(), known.to_owned());
                     }
                 }
@@ -88,16 +97,22 @@ impl Names {
                         let key = dependency.key.replace('-', "_");
                         match by_name.get(&dependency.package) {
                             Some(other) => externs.local.insert(key, *other).map(drop),
-                            None => externs.packages.insert(key, dependency.package.replace('-', "_")).map(drop),
+                            None => {
+                                externs.packages.insert(key, dependency.package.replace('-', "_")).map(drop)
+                            }
                         };
                     }
-                    let others = |it: &str| it.contains("r2d2_") && it != "r2d2_redis"
-                        || it.contains("deadpool_") && it != "deadpool_redis" && it != "deadpool_runtime"
-                        || it.contains("bb8_") && it != "bb8_redis"
-                        || it == "diesel" || it == "diesel_async";
+                    let others = |it: &str| {
+                        it.contains("r2d2_") && it != "r2d2_redis"
+                            || it.contains("deadpool_") && it != "deadpool_redis" && it != "deadpool_runtime"
+                            || it.contains("bb8_") && it != "bb8_redis"
+                            || it == "diesel"
+                            || it == "diesel_async"
+                    };
                     let all = || externs.packages.values();
                     externs.is_concerned = all().any(|it| legacy::is_root(it));
-                    externs.pools_are_redis = all().any(|it| it.contains("redis")) && !all().any(|it| others(it));
+                    externs.pools_are_redis =
+                        all().any(|it| it.contains("redis")) && !all().any(|it| others(it));
                 }
             }
             names.packages.push(externs);
@@ -225,8 +240,12 @@ impl Names {
         let mut search = Search::default();
         self.walk(node, route.is_global, &route.names, STEPS, &mut search);
         let mut all = search.found;
-        let is_legacy = |leads: &Leads| matches!(leads, Leads::Outside(path) if legacy::named(path).is_some());
-        all.iter().position(is_legacy).or(if all.is_empty() { None } else { Some(0) }).map(|at| all.swap_remove(at))
+        let is_legacy =
+            |leads: &Leads| matches!(leads, Leads::Outside(path) if legacy::named(path).is_some());
+        all.iter()
+            .position(is_legacy)
+            .or(if all.is_empty() { None } else { Some(0) })
+            .map(|at| all.swap_remove(at))
     }
 
     fn walk(&self, node: NodeId, is_global: bool, path: &[String], steps: usize, search: &mut Search) {
@@ -303,7 +322,8 @@ impl Names {
         }
         let is_ours = here.module.types.contains_key(first) || here.children.contains_key(first);
         let has_globs = !here.globs.is_empty();
-        if search.found.len() > before || is_ours || !has_globs || !search.globs.insert((node, path.to_vec())) {
+        if search.found.len() > before || is_ours || !has_globs || !search.globs.insert((node, path.to_vec()))
+        {
             return;
         }
         for glob in &here.globs {
@@ -328,7 +348,11 @@ impl Names {
         }
     }
 
-    pub(super) fn struct_at(&self, node: NodeId, name: &str) -> impl Iterator<Item = &HashMap<String, Written>> {
+    pub(super) fn struct_at(
+        &self,
+        node: NodeId,
+        name: &str,
+    ) -> impl Iterator<Item = &HashMap<String, Written>> {
         self.nodes[node].module.types.get(name).into_iter().flatten().filter_map(|it| match it {
             TypeOf::Struct(fields) => Some(fields),
             _ => None,
@@ -346,8 +370,10 @@ impl Names {
 /// A type that matters, or the module of one.
 fn is_known(path: &[String]) -> bool {
     let is_module = |path: &[String]| {
-        matches!(path.last().map(String::as_str), Some("aio" | "cluster" | "cluster_async" | "sentinel" | "managed"))
-            || path.len() == 1
+        matches!(
+            path.last().map(String::as_str),
+            Some("aio" | "cluster" | "cluster_async" | "sentinel" | "managed")
+        ) || path.len() == 1
     };
     legacy::named(path).is_some() || (path.first().is_some_and(|it| legacy::is_root(it)) && is_module(path))
 }

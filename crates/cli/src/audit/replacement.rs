@@ -49,10 +49,9 @@ pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Rep
         Legacy::DeadpoolPool if kind == Kind::Checkout => first(CONN, DEADPOOL),
         Legacy::Bb8Pool if kind == Kind::Checkout => first(CONN, BB8),
         Legacy::R2d2Pool if kind == Kind::Checkout => first(CONN, R2D2),
-        Legacy::DeadpoolConfig
-        | Legacy::DeadpoolManager
-        | Legacy::DeadpoolPool
-        | Legacy::DeadpoolBuilder => first(POOL, DEADPOOL),
+        Legacy::DeadpoolConfig | Legacy::DeadpoolManager | Legacy::DeadpoolPool | Legacy::DeadpoolBuilder => {
+            first(POOL, DEADPOOL)
+        }
         Legacy::Bb8Manager | Legacy::Bb8Pool | Legacy::Bb8Builder => first(POOL, BB8),
         Legacy::R2d2Pool | Legacy::R2d2Builder => first(POOL, R2D2),
     }

@@ -16,9 +16,9 @@ pub(super) struct Requests(HashSet<Key>);
 
 /// Method names that std's types have, too: nobody knows whose is called.
 const COMMON: [&str; 26] = [
-    "new", "default", "get", "set", "insert", "remove", "push", "pop", "len", "clone", "from", "into", "next",
-    "map", "and_then", "unwrap", "expect", "iter", "recv", "lock", "take", "clear", "contains", "join", "poll",
-    "as_ref",
+    "new", "default", "get", "set", "insert", "remove", "push", "pop", "len", "clone", "from", "into",
+    "next", "map", "and_then", "unwrap", "expect", "iter", "recv", "lock", "take", "clear", "contains",
+    "join", "poll", "as_ref",
 ];
 
 impl Requests {
@@ -30,7 +30,10 @@ impl Requests {
             for function in &node.module.functions {
                 let key = key(names, at, function.of.as_ref(), &function.name);
                 if function.of.is_some() && !COMMON.contains(&function.name.as_str()) {
-                    methods.entry((node.package, &function.name, function.arguments)).or_default().insert(key.clone());
+                    methods
+                        .entry((node.package, &function.name, function.arguments))
+                        .or_default()
+                        .insert(key.clone());
                 }
                 if function.is_handler {
                     open.push(key.clone());
@@ -38,9 +41,12 @@ impl Requests {
                 all.entry(key).or_default().push((at, function));
             }
         }
-        for (at, function) in names.nodes.iter().enumerate().flat_map(|(at, node)| {
-            node.module.functions.iter().map(move |function| (at, function))
-        }) {
+        for (at, function) in names
+            .nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(at, node)| node.module.functions.iter().map(move |function| (at, function)))
+        {
             for call in &function.calls {
                 if let Call::Routed(route) = call {
                     open.extend(leads(names, at, function, route));
@@ -59,7 +65,8 @@ impl Requests {
                         Call::Path(route) => open.extend(leads(names, *at, function, route)),
                         Call::Method(name, count) => {
                             let package = names.nodes[*at].package;
-                            let only = methods.get(&(package, name.as_str(), *count)).filter(|it| it.len() == 1);
+                            let only =
+                                methods.get(&(package, name.as_str(), *count)).filter(|it| it.len() == 1);
                             open.extend(only.into_iter().flatten().cloned());
                         }
                         Call::Routed(_) => {}

@@ -47,7 +47,13 @@ struct Running {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(view: View<'a>, own: &'a [NodeId], file: &'a str, package: &'a str, is_test: bool) -> Self {
+    pub(super) fn new(
+        view: View<'a>,
+        own: &'a [NodeId],
+        file: &'a str,
+        package: &'a str,
+        is_test: bool,
+    ) -> Self {
         Self {
             view,
             own,
@@ -237,7 +243,8 @@ fn is_test(attributes: &[Attribute]) -> bool {
             // `all(test, ..)` too, but not `not(test)`.
             if let syn::Meta::List(list) = &attribute.meta {
                 let text = list.tokens.to_string();
-                is_test = text == "test" || text.starts_with("all") && text.contains("test") && !text.contains("not");
+                is_test = text == "test"
+                    || text.starts_with("all") && text.contains("test") && !text.contains("not");
             }
             return is_test;
         }
@@ -262,7 +269,9 @@ impl<'ast> Visit<'ast> for Scan<'_> {
         let named = name(&it.ident);
         let nodes = &self.view.names.nodes;
         let inner = self.own.iter().find(|&&node| {
-            nodes[node].parent == Some(here) && nodes[node].module.name == named && !self.entered.contains(&node)
+            nodes[node].parent == Some(here)
+                && nodes[node].module.name == named
+                && !self.entered.contains(&node)
         });
         if let Some(&inner) = inner.filter(|_| it.content.is_some() && self.functions.is_empty()) {
             self.entered.insert(inner);

@@ -8,6 +8,7 @@ use super::View;
 use super::allow;
 use super::declared::Declared;
 use super::finding::{Finding, Kind, Problem, Scope, Style};
+use super::hints::Hints;
 use super::legacy;
 use super::members::Members;
 use super::names::Names;
@@ -37,9 +38,9 @@ impl Survey {
         let concerned: Vec<usize> = (0..tree.sources.len())
             .filter(|&it| names.packages[tree.sources[it].package].is_concerned)
             .collect();
-        let declared = in_parallel(&concerned, |&number| match parse(&tree.sources[number]) {
-            Ok((file, _)) => Ok(Declared::of(&file)),
-            Err(problem) => Err(problem),
+        let declared = in_parallel(&concerned, |&number| {
+            let source = &tree.sources[number];
+            parse(source, &read(source)?).map(|file| Declared::of(&file))
         });
         for (&number, declared) in concerned.iter().zip(declared) {
             match declared {
@@ -50,14 +51,21 @@ impl Survey {
         }
         names.link(&tree);
         let (members, requests) = (Members::of(&names), Requests::of(&names));
+        let hints = Hints::of(&names, &members);
 
         let found = in_parallel(&concerned, |&number| {
             let source = &tree.sources[number];
             let own = names.of_file[number].as_ref()?;
-            let (file, text) = parse(source).ok()?;
+            let text = read(source).ok().filter(|text| hints.is_in(text) || text.contains(allow::MARK))?;
+            let file = parse(source, &text).ok()?;
             let package = &tree.packages[source.package];
-            let view =
-                View { names: &names, members: &members, requests: &requests, package: source.package, node: own[0] };
+            let view = View {
+                names: &names,
+                members: &members,
+                requests: &requests,
+                package: source.package,
+                node: own[0],
+            };
             let within = source.path.strip_prefix(&package.folder).unwrap_or(&source.path);
             let is_test = ["tests", "benches", "examples"].iter().any(|it| within.starts_with(it));
             let mut scan = Scan::new(view, own, &source.shown, &package.name, is_test);
@@ -82,7 +90,9 @@ impl Survey {
         for package in tree.packages.iter().filter(|it| it.is_within) {
             let first = self.findings.len();
             for dependency in package.manifest.iter().flat_map(|it| &it.dependencies) {
-                if !legacy::PACKAGES.contains(&dependency.package.as_str()) && !legacy::is_r2d2(package, dependency) {
+                if !legacy::PACKAGES.contains(&dependency.package.as_str())
+                    && !legacy::is_r2d2(package, dependency)
+                {
                     continue;
                 }
                 let what = if dependency.key == dependency.package {
@@ -110,24 +120,26 @@ impl Survey {
     }
 }
 
-/// # Errors
-///
-/// Where it does not parse, and why.
-fn parse(source: &Source) -> Result<(syn::File, String), Problem> {
-    // What the file before this one left there.
-    proc_macro2::extra::invalidate_current_thread_spans();
-    let text = fs::read_to_string(&source.path).map_err(|error| {
+fn read(source: &Source) -> Result<String, Problem> {
+    fs::read_to_string(&source.path).map_err(|error| {
         let message = match error.kind() {
             std::io::ErrorKind::InvalidData => "not looked at, as it is not valid UTF-8".to_owned(),
             _ => format!("not looked at: {error}"),
         };
         Problem::new(&source.shown, 0, message)
-    })?;
-    let file = syn::parse_file(&text).map_err(|error| {
+    })
+}
+
+/// # Errors
+///
+/// Where it does not parse, and why.
+fn parse(source: &Source, text: &str) -> Result<syn::File, Problem> {
+    // What the file before this one left there.
+    proc_macro2::extra::invalidate_current_thread_spans();
+    syn::parse_file(text).map_err(|error| {
         let message = format!("not looked at, as it does not parse: {error}");
         Problem::new(&source.shown, error.span().start().line, message)
-    })?;
-    Ok((file, text))
+    })
 }
 
 /// In the order in which they were given. `None` for one whose work failed.

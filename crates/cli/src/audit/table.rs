@@ -63,7 +63,8 @@ pub(super) fn write(survey: &Survey) -> io::Result<()> {
         if finding.package != package {
             package = &finding.package;
             file = "";
-            let all = survey.findings.iter().filter(|it| it.package == package && it.allowed.is_none()).count();
+            let all =
+                survey.findings.iter().filter(|it| it.package == package && it.allowed.is_none()).count();
             writeln!(out, "\n{bold}{}{bold:#}: {}", plain(package), count(all, "place", "places"))?;
         }
         if finding.file != file {

@@ -112,12 +112,7 @@ impl Tree {
     }
 
     /// The nearest package at or above this folder.
-    fn owner(
-        &mut self,
-        root: &Path,
-        folder: &Path,
-        owners: &mut HashMap<PathBuf, Option<usize>>,
-    ) -> usize {
+    fn owner(&mut self, root: &Path, folder: &Path, owners: &mut HashMap<PathBuf, Option<usize>>) -> usize {
         let absolute = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let mut nobody = None;
         for above in folder.ancestors().map(Path::to_path_buf) {

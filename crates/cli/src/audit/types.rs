@@ -23,8 +23,20 @@ pub(super) enum Ty {
 
 const CELLS: [&str; 4] = ["OnceCell", "OnceLock", "SetOnce", "AsyncOnceCell"];
 const COLLECTIONS: [&str; 14] = [
-    "Vec", "VecDeque", "HashMap", "BTreeMap", "DashMap", "IndexMap", "FxHashMap", "AHashMap", "SmallVec", "ArrayVec",
-    "LinkedList", "Slab", "LruCache", "Cache",
+    "Vec",
+    "VecDeque",
+    "HashMap",
+    "BTreeMap",
+    "DashMap",
+    "IndexMap",
+    "FxHashMap",
+    "AHashMap",
+    "SmallVec",
+    "ArrayVec",
+    "LinkedList",
+    "Slab",
+    "LruCache",
+    "Cache",
 ];
 
 const STEPS: usize = 16;

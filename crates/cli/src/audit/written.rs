@@ -5,7 +5,11 @@ use syn::{GenericArgument, PathArguments, ReturnType, Type, TypeParamBound};
 /// A type as far as it matters here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Written {
-    Path { is_global: bool, names: Vec<String>, arguments: Vec<Written> },
+    Path {
+        is_global: bool,
+        names: Vec<String>,
+        arguments: Vec<Written>,
+    },
     Tuple(Vec<Written>),
     /// A slice or an array.
     Many(Box<Written>),

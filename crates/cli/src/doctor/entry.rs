@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cenote_pool_core::redis::{self, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 use cenote_pool_core::Steps;
+use cenote_pool_core::redis::{self, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 
 use super::reach::unanswered;
 use super::report::{Check, Report, plain};
@@ -101,21 +101,27 @@ async fn select(info: &RedisConnectionInfo, talk: &mut Talk, report: &mut Report
         let (seen, remedy) = match failed {
             Failed::Said(error) if error.to_string().contains("out of range") => {
                 let count = databases(talk).await;
-                let has = count.map_or_else(String::new, |count| format!(": it has {count}, from 0 to {}", count - 1));
+                let has = count
+                    .map_or_else(String::new, |count| format!(": it has {count}, from 0 to {}", count - 1));
                 (
                     format!("the server has no database {db}{has}"),
                     "correct the number at the end of the URL, or raise `databases` in the server's configuration",
                 )
             }
             Failed::Said(error) if error.to_string().contains("cluster") => (
-                format!("database {db} cannot be: the server is part of a cluster, which has database 0 only"),
+                format!(
+                    "database {db} cannot be: the server is part of a cluster, which has database 0 only"
+                ),
                 "leave the number in the URL out; and give each environment a server of its own, or names that begin with its name",
             ),
             Failed::Said(error) => (
                 format!("database {db} cannot be used: {}", said(&error)),
                 "let the user call SELECT (`ACL SETUSER .. +select`), or leave the number in the URL out",
             ),
-            _ => (format!("database {db} cannot be used: no answer"), "try again: the server did not answer in time"),
+            _ => (
+                format!("database {db} cannot be used: no answer"),
+                "try again: the server did not answer in time",
+            ),
         };
         report.checks.push(Check::wrong("database", Exit::TurnedAway, seen, remedy));
         return false;

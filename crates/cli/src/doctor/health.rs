@@ -37,7 +37,9 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) {
                 "role",
                 Exit::Unwell,
                 format!("the server is a replica{of}{link}: writes to it fail"),
-                format!("give the address of the master, {to}, as this machine sees it; after a failover, make the name in the URL follow the master"),
+                format!(
+                    "give the address of the master, {to}, as this machine sees it; after a failover, make the name in the URL follow the master"
+                ),
             )
         }
         Some("sentinel") => Check::wrong(
@@ -91,7 +93,12 @@ pub(super) async fn latency(talk: &mut Talk, report: &mut Report) {
         report.checks.push(Check::ok("latency", "not measured: the user may not call PING"));
         return;
     };
-    let seen = format!("{} is the median of {} round trips, {} the longest", shown(*median), times.len(), shown(*longest));
+    let seen = format!(
+        "{} is the median of {} round trips, {} the longest",
+        shown(*median),
+        times.len(),
+        shown(*longest)
+    );
     report.checks.push(if *median > SLOW {
         Check::warning(
             "latency",
@@ -122,7 +129,10 @@ pub(super) async fn clock(talk: &mut Talk, report: &mut Report) {
 fn offset(ahead: f64, uncertain: f64) -> Check {
     let by = shown(Duration::from_secs_f64(ahead.abs()));
     let direction = if ahead >= 0.0 { "ahead of" } else { "behind" };
-    let seen = format!("the server's clock is {by} {direction} this machine's, give or take {}", shown(Duration::from_secs_f64(uncertain)));
+    let seen = format!(
+        "the server's clock is {by} {direction} this machine's, give or take {}",
+        shown(Duration::from_secs_f64(uncertain))
+    );
     if ahead.abs() > SKEW + uncertain {
         return Check::warning(
             "clock",
@@ -138,9 +148,8 @@ pub(super) async fn memory(talk: &mut Talk, report: &mut Report) {
         Ok(value) => redis::from_redis_value::<String>(value).unwrap_or_default(),
         Err(_) => String::new(),
     };
-    let field = |name: &str| {
-        told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-    };
+    let field =
+        |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let number = |name: &str| field(name).and_then(|it| it.parse::<u64>().ok());
     let check = match (number("maxmemory"), field("maxmemory_policy"), number("used_memory")) {
         (Some(limit), Some(policy), Some(used)) => judge(limit, policy, used),
@@ -155,7 +164,9 @@ fn judge(limit: u64, policy: &str, used: u64) -> Check {
     if limit == 0 {
         return Check::warning(
             "memory",
-            format!("maxmemory is not set ({policy}; {used_shown} used): Redis grows until the system ends it"),
+            format!(
+                "maxmemory is not set ({policy}; {used_shown} used): Redis grows until the system ends it"
+            ),
             "set `maxmemory` below what the machine has, and for a cache `maxmemory-policy allkeys-lru`",
         );
     }
@@ -165,13 +176,17 @@ fn judge(limit: u64, policy: &str, used: u64) -> Check {
             return Check::wrong(
                 "memory",
                 Exit::Unwell,
-                format!("the memory is full ({used_shown} of {limit_shown}) and maxmemory-policy is noeviction: writes fail with OOM"),
+                format!(
+                    "the memory is full ({used_shown} of {limit_shown}) and maxmemory-policy is noeviction: writes fail with OOM"
+                ),
                 "for a cache set `maxmemory-policy allkeys-lru`; otherwise remove data or raise `maxmemory`",
             );
         }
         return Check::warning(
             "memory",
-            format!("maxmemory-policy is noeviction: once {limit_shown} are full ({used_shown} are), writes fail with OOM"),
+            format!(
+                "maxmemory-policy is noeviction: once {limit_shown} are full ({used_shown} are), writes fail with OOM"
+            ),
             "for a cache set `maxmemory-policy allkeys-lru`; keep noeviction for what must not be lost, and watch used_memory",
         );
     }
@@ -230,7 +245,9 @@ async fn hear_oneself(
 ) -> Result<Duration, Trouble> {
     let mut listener =
         reach::again(steps, found, limit).await.map_err(|error| Trouble::Failed(error.to_string()))?;
-    entry::enter_again(steps, &mut listener).await.map_err(|failed| trouble("a second connection", failed))?;
+    entry::enter_again(steps, &mut listener)
+        .await
+        .map_err(|failed| trouble("a second connection", failed))?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let channel = format!("cenote:doctor:{}:{}", std::process::id(), since.as_nanos());
     let subscribed = listener.ask(redis::cmd("SUBSCRIBE").arg(&channel)).await;

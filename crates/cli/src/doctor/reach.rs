@@ -111,7 +111,9 @@ async fn look_up(host: &str, port: u16, limit: Duration, report: &mut Report) ->
             });
             return Some(addresses);
         }
-        Ok(_) => (format!("the host name {host} has no address"), "give it one, or correct the name in the URL"),
+        Ok(_) => {
+            (format!("the host name {host} has no address"), "give it one, or correct the name in the URL")
+        }
         Err(error) if error.kind() == io::ErrorKind::TimedOut => (
             format!("the host name {host} was not resolved within {}", shown(limit)),
             "the machine's name server does not answer: see its resolver's settings, or try an IP address in the URL",
@@ -165,9 +167,10 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Check {
             format!("the socket {path} may not be opened by this user"),
             "add the user to the socket's group, or set `unixsocketperm`",
         ),
-        io::ErrorKind::ConnectionRefused => {
-            (format!("nothing listens at the socket {path}"), "start Redis: the file is left over from an earlier one")
-        }
+        io::ErrorKind::ConnectionRefused => (
+            format!("nothing listens at the socket {path}"),
+            "start Redis: the file is left over from an earlier one",
+        ),
         io::ErrorKind::TimedOut => {
             (format!("the socket {path} takes no connection"), "Redis is stopped or overloaded: restart it")
         }

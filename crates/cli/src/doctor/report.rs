@@ -54,9 +54,8 @@ impl Check {
 }
 
 /// All steps, in their order.
-pub(super) const STEPS: [&str; 11] = [
-    "dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "pub/sub",
-];
+pub(super) const STEPS: [&str; 11] =
+    ["dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "pub/sub"];
 
 #[derive(Debug)]
 pub(super) struct Report {
@@ -91,7 +90,11 @@ impl Report {
         }
         match self.worst(Verdict::Warning) {
             Some(check) => {
-                format!("{url} serves, with a warning: {}{}", check.seen, more(count(Verdict::Warning) - 1, "warning"))
+                format!(
+                    "{url} serves, with a warning: {}{}",
+                    check.seen,
+                    more(count(Verdict::Warning) - 1, "warning")
+                )
             }
             None => format!("{url} is well"),
         }
@@ -137,7 +140,8 @@ impl Report {
 
     fn skipped(&self) -> Vec<Check> {
         let is_missing = |step: &&&str| !self.checks.iter().any(|check| check.step == **step);
-        let skipped = |step: &&'static str| Check { verdict: Verdict::Skipped, ..Check::ok(step, "not looked at") };
+        let skipped =
+            |step: &&'static str| Check { verdict: Verdict::Skipped, ..Check::ok(step, "not looked at") };
         STEPS.iter().filter(is_missing).map(skipped).collect()
     }
 }
