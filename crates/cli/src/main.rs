@@ -1,4 +1,4 @@
-//! The command `cenote`: looks at what a service does over Redis. A folder for each of its commands.
+//! The command `cenote`: looks at a Redis, at code that uses one, and at jobs. A folder for each of its commands.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod audit;
@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use exit::{Exit, Failure};
 
-/// Looks at what a service does over Redis.
+/// Looks at a Redis, at code that uses one, and at jobs.
 #[derive(Debug, Parser)]
 #[command(name = "cenote", version, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Cli {

@@ -173,16 +173,16 @@ fn a_server_that_keeps_everything_is_a_warning_and_a_full_one_is_wrong() {
 #[test]
 fn what_is_no_redis_is_told_by_what_it_is() {
     let web = Canned::http();
-    told(&web.url(), 8, "tls", &["a web server, not Redis"]);
+    told(&web.url(), 8, "resp3", &["a web server, not Redis"]);
     // The alert of a TLS server that was greeted by something else.
     let tls = Canned::replying([0x15, 3, 1, 0, 2, 2, 70]);
     told(&tls.url(), 8, "tls", &["speaks TLS", "the URL does not"]);
     let other = Canned::replying("SSH-2.0-OpenSSH_9.6\r\n");
-    told(&other.url(), 8, "tls", &["an SSH server"]);
+    told(&other.url(), 8, "resp3", &["an SSH server"]);
     let wild = Canned::replying("\u{1b}[31mwhat?\u{7}\n");
-    told(&wild.url(), 8, "tls", &["not Redis", "what?"]);
+    told(&wild.url(), 8, "resp3", &["not Redis", "what?"]);
     let shut = Canned::answering(|_, _| Answer::Close);
-    told(&shut.url(), 8, "tls", &["closes the connection at the first word"]);
+    told(&shut.url(), 8, "resp3", &["closes the connection at the first word"]);
 }
 
 #[test]

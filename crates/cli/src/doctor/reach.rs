@@ -11,6 +11,9 @@ use super::report::{Check, Report, shown};
 use super::talk::{Failed, Talk};
 use crate::exit::Exit;
 
+/// The step in which what answers is no Redis, or nobody.
+const PROTOCOL: &str = "resp3";
+
 /// Where it was found.
 #[derive(Debug, Clone)]
 pub(super) enum Found {
@@ -223,7 +226,8 @@ pub(super) fn strange(bytes: &[u8]) -> Check {
             )
         }
     };
-    Check::wrong("tls", Exit::NotRedis, seen, remedy)
+    let step = if bytes.first() == Some(&0x15) { "tls" } else { PROTOCOL };
+    Check::wrong(step, Exit::NotRedis, seen, remedy)
 }
 
 /// Where the first question got no answer.
@@ -231,19 +235,19 @@ pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
     match failed {
         Failed::Strange(bytes) => strange(bytes),
         Failed::Closed => Check::wrong(
-            "tls",
+            PROTOCOL,
             Exit::NotRedis,
             "the server closes the connection at the first word",
             "it may want TLS, which this version of Cenote does not speak, be a proxy with no Redis behind it, or be no Redis: correct host and port in the URL",
         ),
         Failed::Broken(error) => Check::wrong(
-            "tls",
+            PROTOCOL,
             Exit::Unreachable,
             format!("the connection breaks at the first word: {error}"),
             "see what is between here and Redis",
         ),
         Failed::Silent | Failed::Said(_) => Check::wrong(
-            "tls",
+            PROTOCOL,
             Exit::Unreachable,
             format!("the server accepts connections and says nothing within {}", shown(limit)),
             "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine), or it waits for TLS; --timeout waits longer",
