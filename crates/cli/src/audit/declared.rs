@@ -40,8 +40,9 @@ pub(super) struct Route {
 #[derive(Debug)]
 pub(super) enum TypeOf {
     Alias(Written),
+    /// Or an enum, with the fields of its variants as [`in_variant`] calls them.
     Struct(HashMap<String, Written>),
-    /// An enum, a trait, a union: nothing is known of it but that it is nobody else's.
+    /// A trait, a union: nothing is known of it but that it is nobody else's.
     Other,
 }
 
@@ -152,7 +153,16 @@ impl Declared {
                 });
                 declare(name(&it.ident), TypeOf::Struct(fields.collect()));
             }
-            Item::Enum(it) => declare(name(&it.ident), TypeOf::Other),
+            Item::Enum(it) => {
+                let fields = it.variants.iter().flat_map(|variant| {
+                    let of = name(&variant.ident);
+                    variant.fields.iter().enumerate().map(move |(index, field)| {
+                        let name = field.ident.as_ref().map_or_else(|| index.to_string(), name);
+                        (in_variant(&of, &name), Written::of(&field.ty))
+                    })
+                });
+                declare(name(&it.ident), TypeOf::Struct(fields.collect()));
+            }
             Item::Union(it) => declare(name(&it.ident), TypeOf::Other),
             Item::Trait(it) => {
                 declare(name(&it.ident), TypeOf::Other);
@@ -214,6 +224,10 @@ impl Declared {
         }
         self.modules[at].implementations.push(Implementation { of, target });
     }
+}
+
+pub(super) fn in_variant(variant: &str, field: &str) -> String {
+    format!("{variant}::{field}")
 }
 
 fn path_of(attribute: &syn::Attribute) -> Option<String> {

@@ -21,7 +21,7 @@ impl Hints {
     pub(super) fn of(names: &Names, members: &Members) -> Self {
         let mut hints = Self::default();
         hints.words.extend(legacy::TYPES.map(str::to_owned));
-        hints.words.extend(names.packages.iter().flat_map(|it| it.roots()));
+        hints.words.extend(names.packages.iter().flat_map(super::names::Externs::roots));
         // A type that is clear makes clear what holds it.
         loop {
             let before = (hints.words.len(), hints.clear.len());
@@ -33,16 +33,18 @@ impl Hints {
     }
 
     fn add(&mut self, names: &Names, members: &Members) {
-        members.each(&mut |of, name, ty| {
-            if self.leads(ty) {
-                match of {
-                    Some(of) if name.starts_with(|first: char| first.is_ascii_digit() || first == '*') => {
-                        self.clear.insert(of.clone());
-                    }
-                    _ => drop(self.words.insert(name.to_owned())),
-                }
+        for (of, name, ty) in members.each() {
+            if !self.leads(ty) {
+                continue;
             }
-        });
+            if name.starts_with(|first: char| first.is_ascii_digit() || first == '*') {
+                self.clear.insert(of.clone());
+            } else {
+                // Of a variant's field the variant's name.
+                let word = name.split("::").next().unwrap_or(name);
+                self.words.insert(word.to_owned());
+            }
+        }
         for (at, node) in names.nodes.iter().enumerate() {
             let nowhere = Nowhere(Ty::Unknown);
             for (name, all) in &node.module.values {

@@ -3,7 +3,7 @@
 use syn::{Expr, Pat};
 
 use super::View;
-use super::declared::route;
+use super::declared::{in_variant, route};
 use super::legacy;
 use super::names::Leads;
 use super::scope::Scopes;
@@ -351,28 +351,24 @@ impl View<'_> {
                 }
             }
             Pat::TupleStruct(it) => {
-                let of = self.named(&Written::path(&it.path), scopes);
                 for (index, pattern) in it.elems.iter().enumerate() {
-                    let ty = match &of {
-                        Ty::Own(..) => self.members.field(self.package, &of, &index.to_string()),
+                    let field = self.field_in(&it.path, &index.to_string(), &ty, scopes);
+                    let ty = match field {
+                        Some(known) => known,
                         // `Some(pool)`, `State(pool)`: what is held.
-                        _ if it.elems.len() == 1 => ty.clone(),
-                        _ => Ty::Unknown,
+                        None if it.elems.len() == 1 => ty.clone(),
+                        None => Ty::Unknown,
                     };
                     self.bind(pattern, ty, scopes);
                 }
             }
             Pat::Struct(it) => {
-                let of = match self.named(&Written::path(&it.path), scopes) {
-                    Ty::Unknown => ty,
-                    known => known,
-                };
                 for field in &it.fields {
                     let member = match &field.member {
                         syn::Member::Named(ident) => name(ident),
                         syn::Member::Unnamed(index) => index.index.to_string(),
                     };
-                    let ty = self.members.field(self.package, &of, &member);
+                    let ty = self.field_in(&it.path, &member, &ty, scopes).unwrap_or_default();
                     self.bind(&field.pat, ty, scopes);
                 }
             }
@@ -388,6 +384,23 @@ impl View<'_> {
             }
             _ => {}
         }
+    }
+
+    /// A field of what a pattern names: of a struct, or of a variant. `None` if it names nothing of the tree's.
+    fn field_in(&self, path: &syn::Path, field: &str, matched: &Ty, scopes: &Scopes) -> Option<Ty> {
+        let Written::Path { is_global, mut names, arguments } = Written::path(path) else { return None };
+        let of = self
+            .named(&Written::Path { is_global, names: names.clone(), arguments: arguments.clone() }, scopes);
+        if matches!(of, Ty::Own(..)) {
+            return Some(self.members.field(self.package, &of, field));
+        }
+        let variant = in_variant(&names.pop()?, field);
+        let of = match self.named(&Written::Path { is_global, names, arguments }, scopes) {
+            own @ Ty::Own(..) => own,
+            _ => matched.clone(),
+        };
+        let ty = self.members.field(self.package, &of, &variant);
+        (of != Ty::Unknown && ty.is_known()).then_some(ty)
     }
 
     /// A pool of a database that is not known here is taken for one of Redis if the crate has no other. What has yet to

@@ -1,6 +1,6 @@
 //! The code in a macro's tokens, as far as it can be read as code.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Expr, Stmt, Token, Type};
@@ -52,21 +52,25 @@ fn read(tokens: TokenStream, found: &mut Vec<Piece>) {
         found.push(Piece::Statements(statements));
         return;
     }
-    for part in parts(tokens, |token, next| match token {
-        ',' | ';' => Some(1),
-        '=' if next == Some('>') => Some(2),
-        _ => None,
-    }) {
-        read_part(part, found);
+    for statement in parts(tokens, |token, _| (token == ';').then_some(1)) {
+        // Its type may have commas.
+        if let Some(piece) = lazy_static(&statement) {
+            found.push(piece);
+            continue;
+        }
+        let separates = |token, next| match token {
+            ',' => Some(1),
+            '=' if next == Some('>') => Some(2),
+            _ => None,
+        };
+        for part in parts(statement.into_iter().collect(), separates) {
+            read_part(&part, found);
+        }
     }
 }
 
 /// What stands between commas, semicolons and arrows.
-fn read_part(part: Vec<TokenTree>, found: &mut Vec<Piece>) {
-    if let Some(piece) = lazy_static(&part) {
-        found.push(piece);
-        return;
-    }
+fn read_part(part: &[TokenTree], found: &mut Vec<Piece>) {
     let stream: TokenStream = part.iter().cloned().collect();
     if let Ok(expression) = syn::parse2::<Expr>(stream.clone()) {
         found.push(Piece::Expression(Box::new(expression)));
@@ -95,7 +99,7 @@ fn read_part(part: Vec<TokenTree>, found: &mut Vec<Piece>) {
         }
         return;
     }
-    loose(&part, found);
+    loose(part, found);
 }
 
 /// Neither expression nor statement: what is in its brackets, and the paths between them.
@@ -155,8 +159,10 @@ fn parts(
     let mut all = vec![Vec::new()];
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
-        let before = at.checked_sub(1).and_then(punct);
-        let joined = matches!(before, Some('=' | '<' | '>' | '!')) && punct(at) == Some('=');
+        // `>=` and its like; but not the end of a type before its value.
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
+        let joined = punct(at) == Some('=')
+            && matches!(before, Some(TokenTree::Punct(it)) if it.spacing() == Spacing::Joint);
         match punct(at).filter(|_| !joined).and_then(|it| separates(it, punct(at + 1))) {
             Some(length) => {
                 at += length;
@@ -231,7 +237,7 @@ mod tests {
         );
         assert_eq!(
             of("select! { _ = a() => {} Some(x) = b() => c(x), }"),
-            ["expression", "expression", "expression"]
+            ["expression", "2 statements", "expression"]
         );
         assert_eq!(of("json!({ \"a\": b::c(d) })"), ["b::c", "expression"]);
         assert_eq!(of("stringify!(a::b())"), [""; 0]);

@@ -53,6 +53,7 @@ impl Manifest {
                 manifest.depends(platform, &lines);
             }
         }
+        manifest.dependencies.sort_by_key(|dependency| dependency.line);
         if let Some(workspace) = table_in(document, "workspace") {
             manifest.is_workspace = true;
             let shared = dependencies(workspace, "dependencies", false, &lines);
@@ -156,8 +157,8 @@ version = \"0.26\"
         let expected = [
             ("serde", "serde", 5),
             ("rds", "redis", 6),
-            ("bb8-redis", "bb8-redis", 11),
             ("pool", "deadpool-redis", 9),
+            ("bb8-redis", "bb8-redis", 11),
         ];
         assert_eq!(found, expected);
         assert_eq!(manifest.dependencies[1].features, ["r2d2"]);

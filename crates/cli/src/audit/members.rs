@@ -105,13 +105,11 @@ impl Members {
     }
 
     /// Every field and every method with its type, and `*` for what a type leads to.
-    pub(super) fn each(&self, tell: &mut dyn FnMut(Option<&(NodeId, String)>, &str, &Ty)) {
-        for (of, own) in &self.of_type {
-            for (name, ty) in own.fields.iter().chain(&own.methods) {
-                tell(Some(of), name, ty);
-            }
-            tell(Some(of), "*", &own.target);
-        }
+    pub(super) fn each(&self) -> impl Iterator<Item = (&(NodeId, String), &str, &Ty)> {
+        self.of_type.iter().flat_map(|(of, own)| {
+            let all = own.fields.iter().chain(&own.methods).map(move |(name, ty)| (of, name.as_str(), ty));
+            all.chain([(of, "*", &own.target)])
+        })
     }
 
     /// What all methods of the crate that are called so return.

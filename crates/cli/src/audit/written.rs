@@ -59,10 +59,14 @@ impl Written {
         }
     }
 
-    /// What a future gives, a smart pointer leads to: what a bound says.
+    /// What a future gives, a smart pointer leads to: what a bound says. Otherwise the trait, which has methods too.
     fn bounds<'a>(bounds: impl Iterator<Item = &'a TypeParamBound>) -> Self {
+        let mut of_trait = Self::Unknown;
         for bound in bounds {
             let TypeParamBound::Trait(bound) = bound else { continue };
+            if of_trait == Self::Unknown {
+                of_trait = Self::path(&bound.path);
+            }
             for segment in &bound.path.segments {
                 let PathArguments::AngleBracketed(given) = &segment.arguments else { continue };
                 for argument in &given.args {
@@ -72,7 +76,7 @@ impl Written {
                 }
             }
         }
-        Self::Unknown
+        of_trait
     }
 
     /// The last name of its path.

@@ -48,3 +48,31 @@ fn tern(flag: bool, url: &str) {
     let client = if flag { Client::open(url) } else { Client::open("redis://b") }; //~ client module sync; client module sync
     let _ = client.unwrap().get_connection(); //~ connection module sync
 }
+
+enum Backend {
+    Redis(pools::Pool),
+    Own { client: Client },
+    Other(deadpool_postgres::Pool),
+}
+
+impl Backend {
+    async fn each(&self) {
+        match self {
+            Backend::Redis(pool) => drop(pool.get().await), //~ checkout module async
+            Self::Own { client } => drop(client.get_connection()), //~ connection module sync
+            Backend::Other(pool) => drop(pool.get().await),
+        }
+        if let Some(Backend::Redis(pool)) = Some(self) {
+            let _ = pool.get().await; //~ checkout module async
+        }
+    }
+}
+
+trait HasPool {
+    fn the_pool(&self) -> &pools::Pool;
+}
+
+async fn by_trait(one: &dyn HasPool, other: impl HasPool) {
+    let _ = one.the_pool().get().await; //~ checkout module async
+    let _ = other.the_pool().get().await; //~ checkout module async
+}

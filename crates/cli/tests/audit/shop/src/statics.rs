@@ -16,6 +16,7 @@ static POOLS: OnceCell<pools::Pool> = OnceCell::new();
 lazy_static::lazy_static! {
     static ref OLD: redis::Client = redis::Client::open("redis://localhost").unwrap(); //~ client static either
     pub static ref NUMBER: std::collections::HashMap<u8, u8> = Default::default();
+    static ref NAMED: std::collections::HashMap<u8, Client> = [(1, Client::open("redis://a").unwrap())].into(); //~ client static either
 }
 
 thread_local! {
@@ -35,6 +36,7 @@ async fn uses() {
     let _ = POOLS.get().unwrap().get().await; //~ checkout module async
     MINE.with(|it| it.borrow().get_connection()); //~ connection module sync
     let _ = NUMBER.get(&5);
+    let _ = NAMED.get(&5).unwrap().get_connection(); //~ connection module sync
 }
 
 fn within() {

@@ -12,3 +12,17 @@ async fn keeper(store: shop::Store, client: Client) {
     let _ = ConnectionManager::new(client).await; //~ manager module async
     let _ = store.pool().get().await; //~ checkout module async
 }
+
+async fn only_pools_of_redis_here(context: impl Context) {
+    let _ = context.keeper_pool().get().await; //~ checkout module async
+}
+
+struct Holder {
+    pool: shop::aliases::SharedPool,
+}
+
+impl Holder {
+    fn keeper_pool(&self) -> &shop::aliases::SharedPool {
+        &self.pool
+    }
+}
