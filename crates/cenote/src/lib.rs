@@ -86,6 +86,8 @@ mod pages {
         ratelimit: "docs/ratelimit.md",
         cli: "docs/cli.md",
         compat_shim: "docs/compat-shim.md",
+        migration: "docs/migration.md",
+        troubleshooting: "docs/troubleshooting.md",
         introduction: "docs/introduction.md",
         getting_started: "docs/getting-started.md",
         configuration: "docs/configuration.md",
