@@ -12,8 +12,7 @@ const FLAG: &str = "--url";
 
 const DEFAULT: &str = "the default, as neither --url nor REDIS_URL gives one";
 
-const WHERE: &str =
-    "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db] or unix:///path";
+const WHERE: &str = "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db], rediss:// for TLS, or unix:///path";
 const DEFAULTS: &str = "Without either it is redis://localhost:6379/0. The other settings come from the environment in any \
     case: REDIS_CONNECT_TIMEOUT, REDIS_SOCKET_TIMEOUT and their like. A password is better given by REDIS_URL: arguments are \
     seen by everybody on the machine.";
@@ -38,25 +37,8 @@ impl Redis {
         }
     }
 
-    fn config(&self) -> Result<PoolConfig, Failure> {
-        self.config_at(self.url().as_deref())
-    }
-
-    /// Where it would be if it were spoken to without TLS, and whether the URL asks for TLS.
-    pub(crate) fn config_without_tls(&self) -> Result<(PoolConfig, bool), Failure> {
-        let url = self.url();
-        let plain = url.as_deref().and_then(without_tls);
-        let config = self.config_at(plain.as_deref().or(url.as_deref()))?;
-        Ok((config, plain.is_some()))
-    }
-
-    fn url(&self) -> Option<String> {
-        // What is no text is told by whoever reads the variables.
-        self.url.clone().or_else(|| env::var(VARIABLE).ok())
-    }
-
-    fn config_at(&self, url: Option<&str>) -> Result<PoolConfig, Failure> {
-        let config = PoolConfig::from_vars(|name| match (url, name) {
+    pub(crate) fn config(&self) -> Result<PoolConfig, Failure> {
+        let config = PoolConfig::from_vars(|name| match (&self.url, name) {
             (Some(url), VARIABLE) => Some(url.into()),
             _ => env::var_os(name),
         });
@@ -90,15 +72,4 @@ impl Redis {
     pub(crate) fn name(&self, message: &str) -> String {
         if self.url.is_some() { message.replace(VARIABLE, FLAG) } else { message.to_owned() }
     }
-}
-
-/// The same URL with the scheme of plain RESP. `None` if it does not ask for TLS.
-fn without_tls(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let plain = match scheme.to_ascii_lowercase().as_str() {
-        "rediss" => "redis",
-        "valkeys" => "valkey",
-        _ => return None,
-    };
-    Some(format!("{plain}://{rest}"))
 }

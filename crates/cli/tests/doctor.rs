@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use cenote_testkit::{Answer, Canned, Server, blackhole_addr, dead_port, eventually};
+use cenote_testkit::{Answer, Authority, Canned, Server, blackhole_addr, dead_port, eventually};
 use serde_json::Value;
 
 use common::{Ended, Running, SOON, assert_plain, cenote, ended};
@@ -209,14 +209,26 @@ fn a_server_that_says_nothing_and_one_that_stops_halfway_are_given_up_in_time() 
 }
 
 #[test]
-fn a_url_that_asks_for_tls_is_told_what_the_server_speaks() {
-    let plain = cache().password("hunter2").start();
-    let url = plain.url().replace("redis://", "rediss://");
-    let ended = told(&url, 2, "tls", &["rediss://", "TLS", "does not speak it at this port either"]);
-    assert!(ended.out.contains("write redis://"), "{}", ended.out);
-    let tls = Canned::replying([0x15, 3, 1, 0, 2, 2, 70]);
-    let ended = told(&tls.url().replace("redis://", "rediss://"), 2, "tls", &["asks for TLS (rediss://)"]);
-    assert!(ended.out.contains("tunnel"), "{}", ended.out);
+fn tls_is_spoken_where_the_url_asks_for_it_and_what_hinders_it_is_told() {
+    let authority = Authority::new();
+    let server = cache().password("hunter2").tls(&authority, &authority.issue("127.0.0.1"), false).start();
+    let url = format!("rediss://:hunter2@{}", server.tls_addr());
+    let told = |url: &str, ca: Option<&Authority>| {
+        let mut command = cenote(&["doctor", "--url", url, "--timeout", "1"]);
+        command.envs(ca.map(|authority| ("REDIS_TLS_CA_FILE", authority.ca_file())));
+        let Ended { code, out, .. } = ended(&mut command);
+        (code, out.lines().next().unwrap_or_default().to_owned(), out)
+    };
+    let (code, _, out) = told(&url, Some(&authority));
+    assert!(code == Some(0) && out.contains("certificate is one that is trusted here"), "{out}");
+
+    let (code, first, out) = told(&url, Some(&Authority::new()));
+    assert!(code == Some(8) && first.contains("nobody who is trusted here"), "{out}");
+    // Its plain port does not know what to make of a handshake, and may wait for more.
+    let (code, first, out) = told(&server.url().replace("redis://", "rediss://"), Some(&authority));
+    assert!(code == Some(8) && first.contains("TLS") && first.contains("redis://"), "{out}");
+    let (code, _, out) = told(&format!("redis://{}", server.tls_addr()), None);
+    assert!(code == Some(8) && out.contains("rediss://"), "{out}");
 }
 
 #[test]

@@ -63,8 +63,7 @@ pub(super) async fn enter(
         Ok(_) => {}
     }
     let version = entry.version.clone().map_or_else(String::new, |it| format!("; version {it}"));
-    let is_plain = Check::ok("tls", "none asked for");
-    report.checks.push(is_plain);
+    note_plain(steps, report);
     let who = match talk.ask(redis::cmd("ACL").arg("WHOAMI")).await {
         Ok(value) => redis::from_redis_value::<String>(value).ok(),
         Err(_) => None,
@@ -146,7 +145,7 @@ fn refused(steps: &Steps, failed: Failed, limit: Duration, report: &mut Report) 
         report.checks.push(unanswered(&failed, limit));
         return;
     };
-    report.checks.push(Check::ok("tls", "none asked for"));
+    note_plain(steps, report);
     let info = steps.connection_info();
     let user = info.username().unwrap_or("default");
     let text = said(&error);
@@ -187,6 +186,13 @@ fn refused(steps: &Steps, failed: Failed, limit: Duration, report: &mut Report) 
         ),
     };
     report.checks.push(Check::wrong("auth", Exit::TurnedAway, seen, remedy));
+}
+
+/// That no TLS is asked for is right only once a Redis has answered without it.
+fn note_plain(steps: &Steps, report: &mut Report) {
+    if !steps.is_tls() {
+        report.checks.push(Check::ok("tls", "none asked for"));
+    }
 }
 
 /// A name without a password is often a password that was meant to stand behind a colon.

@@ -20,10 +20,10 @@ use report::Report;
 const EXITS: &str = "\
 Exit codes, that of the first step that is wrong:
     0  all is well, or there are warnings only
-    2  arguments or settings that cannot be, TLS among them
+    2  arguments or settings that cannot be
     6  Redis was not reached: its name, its address, or nobody answers there
     7  Redis lets us not in: password, permission, database, or it is full
-    8  what answers is no Redis, or wants TLS
+    8  what answers is no Redis, or TLS and the URL do not go together
     9  Redis serves, and something does harm: a replica, full memory, no pub/sub
 
 Examples:
@@ -50,13 +50,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
-    let (config, wants_tls) = options.redis.config_without_tls()?;
-    let steps = Steps::of(&config)
+    let steps = Steps::of(&options.redis.config()?)
         .map_err(|error| Failure::new(Exit::Usage, options.redis.name(&error.to_string())))?;
-    let url = steps.to_string();
-    let url = if wants_tls { url.replacen("redis://", "rediss://", 1) } else { url };
-    let mut report = Report { url, source: options.redis.source(), checks: Vec::new() };
-    look(&steps, wants_tls, options.timeout, &mut report).await;
+    let mut report = Report { url: steps.to_string(), source: options.redis.source(), checks: Vec::new() };
+    look(&steps, options.timeout, &mut report).await;
     if options.json {
         report.write_json()?;
     } else {
@@ -65,12 +62,8 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(report.exit())
 }
 
-async fn look(steps: &Steps, wants_tls: bool, limit: Duration, report: &mut Report) {
+async fn look(steps: &Steps, limit: Duration, report: &mut Report) {
     let Some((found, mut talk)) = reach::reach(steps, limit, report).await else { return };
-    if wants_tls {
-        report.checks.push(reach::tls(&mut talk).await);
-        return;
-    }
     let Some(entry) = entry::enter(steps, &mut talk, limit, report).await else { return };
     health::role(&mut talk, &entry, report).await;
     health::latency(&mut talk, report).await;

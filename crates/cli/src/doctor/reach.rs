@@ -67,7 +67,19 @@ pub(super) async fn reach(steps: &Steps, limit: Duration, report: &mut Report) -
                         "every new connection tries that one first: take it out of the name, or let Redis listen there",
                     )
                 });
-                return Some((Found::Tcp(*address), Talk::new(stream, limit)));
+                return match steps.secure(stream, limit).await {
+                    Ok(stream) => {
+                        if steps.is_tls() {
+                            let seen = "spoken, and the server's certificate is one that is trusted here";
+                            report.checks.push(Check::ok("tls", seen));
+                        }
+                        Some((Found::Tcp(*address), Talk::new(stream, limit)))
+                    }
+                    Err(error) => {
+                        report.checks.push(no_tls(&error));
+                        None
+                    }
+                };
             }
             Ok(Err(error)) => failures.push(format!("{address}: {}", reason(&error))),
             Err(_) => failures.push(format!("{address}: no answer within {}", shown(share))),
@@ -82,7 +94,8 @@ pub(super) async fn again(steps: &Steps, found: &Found, limit: Duration) -> io::
     let late = || io::Error::from(io::ErrorKind::TimedOut);
     Ok(match found {
         Found::Tcp(address) => {
-            Talk::new(timeout(limit, steps.connect(*address)).await.map_err(|_| late())??, limit)
+            let stream = timeout(limit, steps.connect(*address)).await.map_err(|_| late())??;
+            Talk::new(steps.secure(stream, limit).await?, limit)
         }
         Found::Unix(path) => {
             Talk::new(timeout(limit, steps.connect_unix(path)).await.map_err(|_| late())??, limit)
@@ -183,27 +196,13 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Check {
     Check::wrong("tcp", Exit::Unreachable, wrong, remedy)
 }
 
-/// For `rediss://`: this version speaks no TLS. What the server speaks can still be told.
-pub(super) async fn tls(talk: &mut Talk) -> Check {
-    let heard = match talk.say(b"PING\r\n").await {
-        Ok(()) => talk.overhear().await,
-        Err(failed) => Err(failed),
-    };
-    let unsupported = "the URL asks for TLS (rediss://), which this version of Cenote does not speak";
-    match heard {
-        Ok(bytes) if bytes.starts_with(b"+") || bytes.starts_with(b"-") => Check::wrong(
-            "tls",
-            Exit::Usage,
-            format!("{unsupported}; the server does not speak it at this port either"),
-            "write redis:// in place of rediss://",
-        ),
-        _ => Check::wrong(
-            "tls",
-            Exit::Usage,
-            unsupported,
-            "give a port of the server that speaks plain RESP, or put a TLS tunnel such as stunnel beside the service and give its address with redis://",
-        ),
-    }
+fn no_tls(error: &io::Error) -> Check {
+    Check::wrong(
+        "tls",
+        Exit::NotRedis,
+        error.to_string(),
+        "compare the URL with the server's `port` and `tls-port`, and its certificate with REDIS_TLS_CA_FILE and REDIS_TLS_SERVER_NAME",
+    )
 }
 
 /// What is there in place of a Redis.
@@ -211,7 +210,7 @@ pub(super) fn strange(bytes: &[u8]) -> Check {
     let (seen, remedy) = match bytes {
         [0x15, 0x03, ..] => (
             "the server speaks TLS at this port, and the URL does not".to_owned(),
-            "this version of Cenote speaks no TLS: give a port of the server that speaks plain RESP, or the address of a TLS tunnel such as stunnel",
+            "write rediss:// in place of redis://",
         ),
         _ if bytes.starts_with(b"HTTP/") => {
             ("what answers is a web server, not Redis".to_owned(), "correct host and port in the URL")
@@ -239,7 +238,7 @@ pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
             PROTOCOL,
             Exit::NotRedis,
             "the server closes the connection at the first word",
-            "it may want TLS, which this version of Cenote does not speak, be a proxy with no Redis behind it, or be no Redis: correct host and port in the URL",
+            "it may want TLS (a rediss:// URL), be a proxy with no Redis behind it, or be no Redis: correct host and port in the URL",
         ),
         Failed::Broken(error) => Check::wrong(
             PROTOCOL,
@@ -251,7 +250,7 @@ pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
             PROTOCOL,
             Exit::Unreachable,
             format!("the server accepts connections and says nothing within {}", shown(limit)),
-            "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine), or it waits for TLS; --timeout waits longer",
+            "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine), or it waits for TLS (a rediss:// URL); --timeout waits longer",
         ),
     }
 }

@@ -85,12 +85,6 @@ impl Talk {
         }
     }
 
-    /// What comes, whatever it is.
-    pub(super) async fn overhear(&mut self) -> Result<Vec<u8>, Failed> {
-        self.more(tokio::time::Instant::now() + self.limit).await?;
-        Ok(std::mem::take(&mut self.unread))
-    }
-
     async fn more(&mut self, until: tokio::time::Instant) -> Result<(), Failed> {
         let mut buffer = [0; 4096];
         match tokio::time::timeout_at(until, self.stream.read(&mut buffer)).await {

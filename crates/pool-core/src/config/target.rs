@@ -277,7 +277,7 @@ mod tests {
             ("http://:hunter2@host", "scheme"),
             #[cfg(not(feature = "tls"))]
             ("rediss://:hunter2@host", "feature `tls`"),
-            ("rediss://:hunter2@/0", if cfg!(feature = "tls") { "no host" } else { "feature `tls`" }),
+            ("rediss://:hunter2@/0", "no host"),
             ("redis+sentinel://:hunter2@host/main/0", "Sentinel"),
             ("redis://:hunter2@host/minus", "database"),
             ("redis://:hunter2@host/-1", "database"),

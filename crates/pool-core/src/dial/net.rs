@@ -72,17 +72,20 @@ impl Network {
     async fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
         let stream = self.open(address).await?;
-        let socket = Duplicate::of(&SockRef::from(&stream))?;
         // A little less than there is, so that a handshake can still say that it is what took so long.
-        let left = limit.saturating_sub(began.elapsed()) * 19 / 20;
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &self.tls {
-            let io = tls.wrap(stream, left).await?;
-            return Ok(Dialled { io: Box::new(io), socket: Arc::new(Beneath(socket)) });
-        }
-        // Without TLS nothing more is to be waited for.
-        let _ = left;
-        Ok(Dialled { io: Box::new(stream), socket: Arc::new(socket) })
+        self.secure(stream, limit.saturating_sub(began.elapsed()) * 19 / 20).await
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) async fn secure(&self, stream: TcpStream, limit: Duration) -> io::Result<Dialled> {
+        let Some(tls) = &self.tls else { return plain(stream) };
+        let socket = Arc::new(Beneath(Duplicate::of(&SockRef::from(&stream))?));
+        Ok(Dialled { io: Box::new(tls.wrap(stream, limit).await?), socket })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    pub(super) async fn secure(&self, stream: TcpStream, _: Duration) -> io::Result<Dialled> {
+        plain(stream)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
@@ -97,6 +100,11 @@ impl Network {
         options.set_tcp_user_timeout(Some(self.unacknowledged))?;
         socket.connect(address).await
     }
+}
+
+fn plain(stream: TcpStream) -> io::Result<Dialled> {
+    let socket = Arc::new(Duplicate::of(&SockRef::from(&stream))?);
+    Ok(Dialled { io: Box::new(stream), socket })
 }
 
 #[cfg(unix)]

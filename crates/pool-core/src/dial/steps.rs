@@ -4,9 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use redis::RedisConnectionInfo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::Network;
 use super::net;
@@ -45,19 +47,34 @@ impl Steps {
         }
     }
 
-    /// Opens a stream that nobody has greeted.
+    /// Whether the URL asks for TLS.
+    pub fn is_tls(&self) -> bool {
+        self.target.tls
+    }
+
+    /// Opens a TCP connection.
     ///
     /// # Errors
     ///
     /// Those of the system.
-    pub async fn connect(
-        &self,
-        address: SocketAddr,
-    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Sync + Unpin + use<>> {
+    pub async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
         self.network.open(address).await
     }
 
-    /// The same, to a Unix socket.
+    /// The handshake of TLS, if the URL asks for it; then the stream is one that nobody has greeted.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the handshake, and what would be right.
+    pub async fn secure(
+        &self,
+        stream: TcpStream,
+        limit: Duration,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Sync + Unpin + use<>> {
+        Ok(self.network.secure(stream, limit).await?.io)
+    }
+
+    /// A stream of a Unix socket that nobody has greeted.
     ///
     /// # Errors
     ///
