@@ -3,6 +3,8 @@
 //! They are here so that code and features resolve. The shared pool does not serve Sentinel yet: every connection fails
 //! with an error of the kind [`InvalidClientConfig`](redis::ErrorKind::InvalidClientConfig) that says so.
 
+mod node;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
@@ -11,8 +13,9 @@ use deadpool::managed;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 
+pub use self::node::{SentinelNodeConnectionInfo, SentinelServerType, TlsMode};
 pub use super::ConfigError;
-use super::{ConnectionAddr, ConnectionInfo, RedisConnectionInfo};
+use super::{ConnectionAddr, ConnectionInfo};
 use crate::bridge::unsupported;
 use crate::report::Site;
 
@@ -206,108 +209,6 @@ impl Default for Config {
 
 fn default_master_name() -> String {
     "mymaster".to_owned()
-}
-
-/// [`redis::sentinel::SentinelServerType`] for serde.
-#[derive(Debug, Clone, Copy, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-#[cfg_attr(
-    feature = "deprecated",
-    deprecated(
-        since = "0.1.0",
-        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
-    )
-)]
-pub enum SentinelServerType {
-    /// The master.
-    #[default]
-    Master,
-    /// One of its replicas.
-    Replica,
-}
-
-impl From<redis::sentinel::SentinelServerType> for SentinelServerType {
-    fn from(kind: redis::sentinel::SentinelServerType) -> Self {
-        match kind {
-            redis::sentinel::SentinelServerType::Replica => Self::Replica,
-            _ => Self::Master,
-        }
-    }
-}
-
-impl From<SentinelServerType> for redis::sentinel::SentinelServerType {
-    fn from(kind: SentinelServerType) -> Self {
-        match kind {
-            SentinelServerType::Master => Self::Master,
-            SentinelServerType::Replica => Self::Replica,
-        }
-    }
-}
-
-/// [`redis::TlsMode`] for serde.
-#[derive(Debug, Clone, Copy, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-#[cfg_attr(
-    feature = "deprecated",
-    deprecated(
-        since = "0.1.0",
-        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
-    )
-)]
-pub enum TlsMode {
-    /// Certificates are checked.
-    #[default]
-    Secure,
-    /// They are not.
-    Insecure,
-}
-
-impl From<redis::TlsMode> for TlsMode {
-    fn from(mode: redis::TlsMode) -> Self {
-        match mode {
-            redis::TlsMode::Insecure => Self::Insecure,
-            _ => Self::Secure,
-        }
-    }
-}
-
-impl From<TlsMode> for redis::TlsMode {
-    fn from(mode: TlsMode) -> Self {
-        match mode {
-            TlsMode::Secure => Self::Secure,
-            TlsMode::Insecure => Self::Insecure,
-        }
-    }
-}
-
-/// [`redis::sentinel::SentinelNodeConnectionInfo`] for serde.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-#[cfg_attr(
-    feature = "deprecated",
-    deprecated(
-        since = "0.1.0",
-        note = "use `cenote::Pool`: its `conn()`, or `dedicated()` for WATCH and blocking commands"
-    )
-)]
-pub struct SentinelNodeConnectionInfo {
-    /// Whether to use TLS.
-    pub tls_mode: Option<TlsMode>,
-    /// As whom, and which database.
-    pub redis_connection_info: Option<RedisConnectionInfo>,
-}
-
-impl From<SentinelNodeConnectionInfo> for redis::sentinel::SentinelNodeConnectionInfo {
-    fn from(info: SentinelNodeConnectionInfo) -> Self {
-        let mut node = Self::default();
-        if let Some(mode) = info.tls_mode {
-            node = node.set_tls_mode(mode.into());
-        }
-        if let Some(settings) = info.redis_connection_info {
-            node = node.set_redis_connection_info(settings.into());
-        }
-        node
-    }
 }
 
 /// Would make connections to a master or its replicas.
