@@ -101,7 +101,7 @@ impl Load {
         let expired = (span.end - span.start).as_nanos() / SHORTEST_TTL.as_nanos();
         let mut loaded = 0;
         for (key, times) in loads.iter().filter(|(key, _)| is_counted(key)) {
-            let times: Vec<_> = times.iter().filter(|time| span.contains(time)).collect();
+            let times: Vec<_> = times.iter().filter(|time| span.contains(*time)).collect();
             let since: Vec<_> = times.iter().map(|time| **time - span.start).collect();
             assert!(times.len() <= allowed + expired as usize, "{key} was loaded {since:?} after");
             loaded += usize::from(!times.is_empty());

@@ -146,7 +146,7 @@ impl Table {
             return None;
         }
         // A product is quicker than a remainder, and takes other bits than the tag's lowest.
-        let set = (u128::from(hash) * self.sets as u128 >> 64) as usize;
+        let set = ((u128::from(hash) * self.sets as u128) >> 64) as usize;
         Some(Place { table: self, called, set, tag: hash | 1, side: &self.sides[set % SIDES] })
     }
 }
