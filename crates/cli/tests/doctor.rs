@@ -135,6 +135,9 @@ fn a_replica_is_told_with_its_master() {
         let info = replica.observer().get::<String>(&["INFO", "replication"]);
         info.contains("master_link_status:up")
     });
+    eventually(SOON, "the master's word for it", || {
+        master.observer().get::<String>(&["INFO", "replication"]).contains("state=online")
+    });
     let of = format!("a replica of 127.0.0.1:{}: writes to it fail", master.port());
     let ended = told(&replica.url(), 9, "role", &[&of]);
     assert!(ended.out.contains("address of the master"), "{}", ended.out);

@@ -11,6 +11,7 @@ mod inference;
 mod lookalikes;
 mod macros;
 mod methods;
+mod nameless;
 mod pointers;
 #[path = "elsewhere.rs"]
 mod moved;

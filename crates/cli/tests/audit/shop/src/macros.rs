@@ -4,6 +4,9 @@ macro_rules! connect {
     ($url:expr) => {
         redis::Client::open($url).unwrap() //~ client module either
     };
+    (now $url:expr) => {
+        redis::Client::open($url).unwrap().get_connection() //~ client module either; connection module sync
+    };
     (all $($url:expr),*) => {
         vec![$(Client::open($url)),*] //~ client module either
     };

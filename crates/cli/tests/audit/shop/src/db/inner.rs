@@ -8,3 +8,7 @@ async fn wrapped(it: &Wrapped) {
     let _ = it.get().await; //~ checkout module async
     let _ = it.0.get_owned().await; //~ checkout module async
 }
+
+pub fn the_one() -> Wrapped {
+    todo!()
+}
