@@ -11,8 +11,9 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::{self, check_name};
 use crate::lease::{Lease, Leases};
-use crate::limiter::{Policy, RateLimiter};
+use crate::limiter::RateLimiter;
 use crate::nodes::Nodes;
+use crate::policy::Policy;
 use crate::quota::Quota;
 
 /// Nobody waits for longer, and times that are added up must not overflow.

@@ -60,6 +60,7 @@ mod lease;
 mod limiter;
 mod local;
 mod nodes;
+mod policy;
 mod quota;
 mod remote;
 mod reserve;

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
-use crossbeam_utils::atomic::AtomicCell;
 
 use crate::builder::{RateLimiterBuilder, Resolver};
 use crate::call::{Charge, Item, Items};
-use crate::counter::{self, LANES};
 use crate::decision::Decision;
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
 use crate::key::{self, text};
 use crate::lease::Leases;
+use crate::policy::Policy;
 use crate::quota::{Quota, Rate};
 use crate::reserve::Reservation;
 use crate::stats::Stats;
@@ -48,29 +47,6 @@ pub(crate) struct Inner {
 enum AtOnce<'a> {
     Decided(Decision),
     Asks(Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send + 'a>>),
-}
-
-#[derive(Debug)]
-pub(crate) struct Policy {
-    pub(crate) name: Arc<str>,
-    /// Copies of the name, for a thread each: at one that all decisions share, threads would wait for one another.
-    copies: [Arc<str>; LANES],
-    rate: AtomicCell<Rate>,
-}
-
-impl Policy {
-    pub(crate) fn new(name: &str, rate: Rate) -> Self {
-        Self { name: name.into(), copies: std::array::from_fn(|_| name.into()), rate: AtomicCell::new(rate) }
-    }
-
-    pub(crate) fn rate(&self) -> Rate {
-        self.rate.load()
-    }
-
-    /// The name, for a decision of this thread.
-    fn copy_of_name(&self) -> Arc<str> {
-        self.copies[counter::lane()].clone()
-    }
 }
 
 impl RateLimiter {
@@ -308,7 +284,7 @@ impl RateLimiter {
     pub fn set_quota(&self, policy: &str, quota: Quota) -> Result<(), Error> {
         let rate = quota.rate_of(self.inner.engine.name(), policy)?;
         let found = self.inner.policies.iter().find(|one| *one.name == *policy);
-        found.ok_or_else(|| none_called(policy))?.rate.store(rate);
+        found.ok_or_else(|| none_called(policy))?.change(rate);
         Ok(())
     }
 

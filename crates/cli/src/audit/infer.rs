@@ -6,105 +6,10 @@ use super::View;
 use super::declared::{in_variant, route};
 use super::legacy;
 use super::names::Leads;
+use super::passing::{HOLDERS, OF_CELLS, OF_COLLECTIONS, STEPS_IN};
 use super::scope::Scopes;
 use super::types::{Nearby, Nowhere, Ty};
 use super::written::{Written, name};
-
-/// Methods of what holds a value, by which one comes to the value.
-const STEPS_IN: [&str; 44] = [
-    "unwrap",
-    "expect",
-    "unwrap_or",
-    "unwrap_or_else",
-    "unwrap_or_default",
-    "clone",
-    "cloned",
-    "copied",
-    "as_ref",
-    "as_mut",
-    "as_deref",
-    "as_deref_mut",
-    "borrow",
-    "borrow_mut",
-    "to_owned",
-    "into",
-    "lock",
-    "read",
-    "write",
-    "try_lock",
-    "ok",
-    "ok_or",
-    "ok_or_else",
-    "map_err",
-    "context",
-    "with_context",
-    "wrap_err",
-    "wrap_err_with",
-    "get_ref",
-    "into_inner",
-    "load",
-    "load_full",
-    "deref",
-    "deref_mut",
-    "or_else",
-    "inspect",
-    "inspect_err",
-    "leak",
-    "boxed",
-    "as_slice",
-    "by_ref",
-    "instrument",
-    "block_on",
-    "timeout",
-];
-const OF_CELLS: [&str; 9] = [
-    "get",
-    "get_mut",
-    "get_or_init",
-    "get_or_try_init",
-    "get_mut_or_init",
-    "wait",
-    "into_inner",
-    "take",
-    "force",
-];
-const OF_COLLECTIONS: [&str; 14] = [
-    "get",
-    "get_mut",
-    "first",
-    "last",
-    "first_mut",
-    "last_mut",
-    "pop",
-    "pop_front",
-    "pop_back",
-    "remove",
-    "next",
-    "choose",
-    "find",
-    "nth",
-];
-/// Functions that return what they are given, or hold it.
-const HOLDERS: [&str; 18] = [
-    "new",
-    "Some",
-    "Ok",
-    "from",
-    "clone",
-    "pin",
-    "leak",
-    "block_on",
-    "from_ref",
-    "State",
-    "Data",
-    "Extension",
-    "Arc",
-    "Box",
-    "timeout",
-    "spawn",
-    "spawn_blocking",
-    "force",
-];
 
 impl View<'_> {
     pub(super) fn infer(&self, expression: &Expr, scopes: &mut Scopes) -> Ty {

@@ -19,6 +19,7 @@ mod macros;
 mod manifest;
 mod members;
 mod names;
+mod passing;
 mod replacement;
 mod requests;
 mod scan;

@@ -8,7 +8,8 @@ use crate::call::{Item, Items, Mode};
 use crate::decision::{Decision, Receipt, Source, Verdict};
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
-use crate::limiter::{Policy, RateLimiter};
+use crate::limiter::RateLimiter;
+use crate::policy::Policy;
 use crate::quota::Rate;
 
 use super::Leases;

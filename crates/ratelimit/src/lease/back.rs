@@ -87,7 +87,7 @@ impl Inner {
     fn worth_it(&self, leftovers: Vec<Leftover>) -> Vec<(Items, Receipt)> {
         let now = self.engine.now();
         let one = |Leftover { subject, batch, rates }: Leftover| {
-            let item = |(policy, rate): (&crate::limiter::Policy, _)| Item {
+            let item = |(policy, rate): (&crate::policy::Policy, _)| Item {
                 policy: policy.name.clone(),
                 key: key::key(&self.prefix, &subject, &policy.name),
                 rate,
