@@ -83,7 +83,8 @@ async fn every_answer_of_many_at_once_equals_that_of_exact_fractions_in_some_ord
     }
     let scripts = server.observer().calls("evalsha");
     println!("{made} checks, of which {refused} were refused, in {scripts} scripts");
-    assert!(refused > made / 10 && refused < made * 9 / 10, "{refused} of {made}");
+    // About a sixth is allowed; all that matters is that both kinds are many.
+    assert!(refused > made / 20 && made - refused > made / 20, "{refused} of {made}");
     assert!(scripts < made / 2, "{made} checks in {scripts} scripts");
 }
 
@@ -134,17 +135,28 @@ async fn calls_that_are_dropped_harm_none_of_those_they_were_sent_with() {
     let limiter = limiter(&pool(server.url()), "dropped", large());
     limiter.check("a").await.unwrap();
     let (mut stay, mut go) = (JoinSet::new(), Vec::new());
+    let begun = Arc::new(AtomicU64::new(0));
     server.freeze();
     for number in 0..100 {
-        let limiter = limiter.clone();
-        let check = async move { limiter.check("a").await.unwrap() };
+        let (limiter, begun) = (limiter.clone(), begun.clone());
+        let check = async move {
+            let mut check = std::pin::pin!(limiter.check("a"));
+            let mut first = true;
+            let decision = std::future::poll_fn(|context| {
+                let polled = check.as_mut().poll(context);
+                begun.fetch_add(u64::from(std::mem::take(&mut first)), Ordering::SeqCst);
+                polled
+            });
+            decision.await.unwrap()
+        };
         if number % 2 == 0 {
             go.push(tokio::spawn(check));
         } else {
             stay.spawn(check);
         }
     }
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    // Each is in a batch, or sent: whichever it is, it may be dropped.
+    eventually_async(SOON, "all have begun", || async { begun.load(Ordering::SeqCst) == 100 }).await;
     go.iter().for_each(tokio::task::JoinHandle::abort);
     for gone in go {
         assert!(gone.await.unwrap_err().is_cancelled());
@@ -211,4 +223,35 @@ async fn a_cluster_is_never_asked_for_several_subjects_in_one_script() {
     assert!(all.iter().all(|(_, _, decision)| decision.source == Source::Redis));
     assert_eq!(observer.calls("evalsha") - before, 100);
     assert!(observer.info("errorstat_CROSSSLOT").is_empty());
+}
+
+#[test]
+fn calls_whose_runtime_ends_before_they_are_sent_are_answered_in_the_next() {
+    let server = Server::start();
+    let limiter = limiter(&pool(server.url()), "ended", large());
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    first.block_on(limiter.check("a")).unwrap();
+    let mut calls: Vec<_> = (0..20)
+        .map(|_| {
+            let limiter = limiter.clone();
+            Box::pin(async move { limiter.check("a").await.unwrap() })
+        })
+        .collect();
+    // They are polled once, and what they have spawned is not.
+    first.block_on(std::future::poll_fn(|context| {
+        assert!(calls.iter_mut().all(|call| call.as_mut().poll(context).is_pending()));
+        std::task::Poll::Ready(())
+    }));
+    drop(first);
+    runtime().block_on(async {
+        for call in calls {
+            tokio::time::timeout(SOON * 2, call).await.expect("nobody waits for a task that is gone");
+        }
+        eventually_async(SOON, "Redis is asked again", || async {
+            let all = checks(&limiter, (0..50).map(|_| ("a".to_owned(), 1)).collect()).await;
+            all.iter().all(|(_, _, decision)| decision.source == Source::Redis)
+        })
+        .await;
+    });
 }
