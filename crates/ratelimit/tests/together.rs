@@ -255,3 +255,14 @@ fn calls_whose_runtime_ends_before_they_are_sent_are_answered_in_the_next() {
         .await;
     });
 }
+
+#[tokio::test]
+async fn no_script_has_more_than_32_keys_however_many_wait() {
+    let server = Server::start();
+    let limiter = limiter(&pool(server.url()), "most", large());
+    limiter.check("a").await.unwrap();
+    let before = server.observer().calls("evalsha");
+    checks(&limiter, (0..320).map(|number| (number.to_string(), 1)).collect()).await;
+    let scripts = server.observer().calls("evalsha") - before;
+    assert!((10..320).contains(&scripts), "{scripts} scripts for 320 keys");
+}
