@@ -1,5 +1,5 @@
 //! Holds `docs/operations.md` to the errors and reports of real pools.
-#![cfg(feature = "fallback-lru")]
+#![cfg(all(feature = "fallback-lru", feature = "tls"))]
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cenote::redis::{AsyncCommands, RedisResult};
 use cenote::{FallbackLru, Pool, PoolBuilder, PoolConfig};
-use cenote_testkit::{Canned, Proxy, Server, blackhole_addr, dead_port};
+use cenote_testkit::{Answer, Authority, Canned, Proxy, Server, blackhole_addr, dead_port};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const SHORT: Duration = Duration::from_millis(100);
@@ -80,6 +80,24 @@ async fn at_the_door(real: &mut Vec<String>) {
     real.push(refusal(at(Canned::http().url())).await);
 }
 
+async fn over_tls(real: &mut Vec<String>) {
+    let authority = Authority::new();
+    let serve = |identity, asks| Server::builder().tls(&authority, &identity, asks).start();
+    let trusting = |url: String| at(url.replace("redis://", "rediss://")).tls_ca_file(authority.ca_file());
+    let to = |server: &Server| trusting(format!("redis://{}", server.tls_addr()));
+
+    let good = serve(authority.issue("127.0.0.1"), false);
+    real.push(refusal(at(format!("redis://{}", good.tls_addr()))).await);
+    real.push(refusal(at(Canned::replying([0x15, 3, 1, 0, 2, 2, 70]).url())).await);
+    real.push(refusal(trusting(Canned::http().url())).await);
+    real.push(refusal(trusting(Canned::answering(|_, _| Answer::Silence).url())).await);
+    let stranger = Authority::new();
+    real.push(refusal(to(&good).tls_ca_file(stranger.ca_file())).await);
+    real.push(refusal(to(&serve(authority.issue("elsewhere"), false))).await);
+    real.push(refusal(to(&serve(authority.issue_expired("127.0.0.1"), false))).await);
+    real.push(refusal(to(&serve(authority.issue("127.0.0.1"), true))).await);
+}
+
 async fn on_the_way(real: &mut Vec<String>) {
     let server = Server::start();
     let mut config = PoolConfig::default();
@@ -145,6 +163,7 @@ fn each_message_that_the_table_quotes_is_one_that_a_pool_gives() {
     outside_of_a_whole_runtime(&mut real);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         at_the_door(&mut real).await;
+        over_tls(&mut real).await;
         on_the_way(&mut real).await;
         beside_redis(&mut real).await;
     });
