@@ -224,3 +224,26 @@ async fn a_report_that_redis_refuses_is_told_again_until_it_is_taken() {
     let lines = events.iter().filter(|event| matches!(event, Event::Log { .. })).count();
     assert_eq!(lines, 1, "{events:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_attempt_that_tells_its_end_anew_after_a_flush_does_not_end_the_one_that_has_the_job() {
+    let server = Server::start();
+    let (first, state) = (progress(server.url()), "progress:1:jobs:{import}:state");
+    let mut conn = pool(server.url()).conn();
+    let one = within(SOON, first.start("import").into_future()).await.unwrap();
+    assert_eq!(within(SOON, one.finish("the first's")).await.unwrap(), Delivery::Confirmed);
+    let told: Vec<u8> = cmd("DUMP").arg(state).query_async(&mut conn).await.unwrap();
+    let second = builder(server.url()).heartbeat(MINUTE).build().unwrap();
+    let two = within(SOON, second.start("import").restart().into_future()).await.unwrap();
+    let mut watch = within(SOON, second.watch("import")).await.unwrap();
+
+    // As if the flush came before the first one knew of the second, and it was heard first.
+    let () = cmd("FLUSHALL").query_async(&mut conn).await.unwrap();
+    let () = cmd("RESTORE").arg(state).arg(0).arg(told).arg("REPLACE").query_async(&mut conn).await.unwrap();
+    two.log("of the second");
+    assert_eq!(within(SOON, two.finish("the second's")).await.unwrap(), Delivery::Confirmed);
+    let events = to_the_end(&mut watch).await;
+    assert_eq!(events.last().unwrap().snapshot().unwrap().result, Some("the second's".into()));
+    let kept = within(SOON, progress(server.url()).snapshot("import")).await.unwrap().unwrap();
+    assert_eq!(kept.result, Some("the second's".into()));
+}

@@ -59,6 +59,8 @@ struct State {
     failed: bool,
     /// The version of the last report.
     reported: u64,
+    /// What it asked for at its start.
+    begin: Begin,
     fenced: Option<u64>,
     ended: Option<Instant>,
 }
@@ -91,6 +93,7 @@ impl Job {
                 doubt: false,
                 failed: false,
                 reported: 0,
+                begin: Begin::default(),
                 fenced: None,
                 ended: None,
             }),
@@ -103,7 +106,7 @@ impl Job {
     pub(crate) fn first(&self, run: u64, begin: Begin) -> Report {
         let mut state = self.state.lock();
         state.board.claim(run, run);
-        state.in_flight = true;
+        (state.in_flight, state.begin) = (true, begin);
         state.last = Some(Instant::now());
         self.report(&mut state, Some(begin))
     }
@@ -124,6 +127,7 @@ impl Job {
         let lines: Vec<_> = state.board.lines.after(known).cloned().collect();
         let coalesced = (position.v - state.reported).saturating_sub(1);
         state.reported = position.v;
+        let unknown = (begin.is_none() && state.acked.run == 0).then_some(state.begin);
         let base = lines.first().map_or(position.l, |line| line.seq - 1);
         Report {
             to: self.address.clone(),
@@ -134,6 +138,7 @@ impl Job {
             force: base > known,
             lines,
             begin,
+            unknown,
             again: state.failed,
             coalesced,
         }

@@ -66,6 +66,8 @@ pub(crate) struct Report {
     pub(crate) force: bool,
     pub(crate) lines: Vec<Arc<LogLine>>,
     pub(crate) begin: Option<Begin>,
+    /// Of a worker that began while Redis was away, and what it asks for: Redis has not let it have the job yet.
+    pub(crate) unknown: Option<Begin>,
     /// The one before it failed.
     pub(crate) again: bool,
     /// How many changes of the state it tells beside the last one.
@@ -82,9 +84,10 @@ impl Call for Telling<'_> {
         let Self(report, settings) = self;
         let Position { run, v, l } = report.position;
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let begin = report.begin.unwrap_or_default();
+        let begin = report.begin.or(report.unknown).unwrap_or_default();
         let flags = [
             (report.begin.is_some(), 'b'),
+            (report.unknown.is_some(), 'u'),
             (begin.restart, 'r'),
             (report.force, 'f'),
             (report.snapshot.cancelling, 'c'),
