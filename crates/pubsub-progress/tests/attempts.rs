@@ -247,3 +247,46 @@ async fn an_earlier_attempt_that_tells_its_end_anew_after_a_flush_does_not_end_t
     let kept = within(SOON, progress(server.url()).snapshot("import")).await.unwrap().unwrap();
     assert_eq!(kept.result, Some("the second's".into()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_redis_takes_long_after_it_was_given_up_does_not_refuse_its_own_worker() {
+    let server = Server::start();
+    let there = progress(server.url());
+    let hasty = builder(server.url()).timeout(Duration::from_millis(300)).build().unwrap();
+    // There is a connection, and Redis knows the script.
+    let warm = within(SOON, hasty.start("warm").into_future()).await.unwrap();
+    assert_eq!(within(SOON, warm.finish(())).await.unwrap(), Delivery::Confirmed);
+    server.freeze();
+    let job = within(SOON, hasty.start("slow").into_future()).await.unwrap();
+    job.log("while it is frozen");
+    server.thaw();
+    let mut watch = within(SOON, there.watch("slow")).await.unwrap();
+    within(SOON, async { while job.flush().await.unwrap() == Delivery::Pending {} }).await;
+    assert_eq!(job.fenced(), None, "nobody else has it");
+    assert_eq!(within(SOON, job.finish(7)).await.unwrap(), Delivery::Confirmed);
+    let events = to_the_end(&mut watch).await;
+    assert_eq!(events.last().unwrap().snapshot().unwrap().result, Some(7.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_while_redis_is_away_is_one_once_redis_is_back_and_another_beginning_is_refused() {
+    let server = Server::builder().persistent().start();
+    for (id, restart) in [("again", true), ("once", false)] {
+        let before = within(SOON, progress(server.url()).start(id).into_future()).await.unwrap();
+        assert_eq!(within(SOON, before.finish(1)).await.unwrap(), Delivery::Confirmed);
+        server.kill();
+        let there = progress(server.url());
+        let start = if restart { there.start(id).restart() } else { there.start(id) };
+        let job = within(SOON, start.into_future()).await.unwrap();
+        server.restart();
+        let ended = within(SOON, async {
+            loop {
+                match job.finish(2).await {
+                    Ok(Delivery::Pending) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    ended => return ended,
+                }
+            }
+        });
+        assert_eq!(ended.await.is_ok(), restart, "{id}");
+    }
+}

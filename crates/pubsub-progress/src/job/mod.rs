@@ -185,6 +185,11 @@ impl Job {
                 state.acked = Position { l: known, ..state.acked };
                 state.doubt = true;
             }
+            Code::Renamed => {
+                // It goes on under the number that all others know it by.
+                state.board.claim(reply.position.run, reply.attempt);
+                (state.acked, state.doubt) = (reply.position, true);
+            }
             Code::Fenced | Code::Ended => {
                 let run = reply.position.run;
                 state.fenced = Some(run);

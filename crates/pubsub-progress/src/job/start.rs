@@ -64,12 +64,12 @@ impl Start {
                     match reply.code {
                         Code::Fenced | Code::Ended => shared.counters.fenced.one(),
                         Code::Duplicate => shared.counters.duplicates.one(),
-                        Code::Applied | Code::Behind => shared.counters.published.one(),
+                        Code::Applied | Code::Behind | Code::Renamed => shared.counters.published.one(),
                     }
                     match reply.code {
                         Code::Fenced => return Err(Error::Fenced { run: reply.position.run }),
                         Code::Ended => return Err(Error::Ended { at: reply.position }),
-                        Code::Applied | Code::Duplicate | Code::Behind => {}
+                        Code::Applied | Code::Duplicate | Code::Behind | Code::Renamed => {}
                     }
                     job.claimed(reply.position.run, reply.attempt, true);
                     shared.workers.add(&job);

@@ -325,7 +325,7 @@ fn count(shared: &Shared, reply: &RedisResult<Reply>) {
         Ok(Code::Duplicate) => counters.duplicates.one(),
         Ok(Code::Fenced | Code::Ended) => counters.fenced.one(),
         // It is told again at once, from there.
-        Ok(Code::Behind) => {}
+        Ok(Code::Behind | Code::Renamed) => {}
         Err(_) => counters.failures.one(),
     }
 }

@@ -35,7 +35,7 @@ else
     if had[2] == owner and string.find(flags, 'b') then
       code = 1
     elseif run <= srun then
-      code = 2
+      code = had[2] == owner and 5 or 2
     elseif (had[5] == 'finished' or had[5] == 'cancelled') and string.find(flags, '[bu]') and not string.find(flags, 'r') then
       -- Who had the job before goes on: after a flush an earlier attempt may have told its end first.
       code = 3

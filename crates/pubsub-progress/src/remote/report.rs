@@ -25,6 +25,8 @@ pub(crate) enum Code {
     Ended,
     /// Lines before those of the report are missing there.
     Behind,
+    /// Its start, which was given up, was taken all the same, as another attempt.
+    Renamed,
 }
 
 /// What Redis has afterwards.
@@ -131,6 +133,7 @@ fn reply(value: Value, report: &Report) -> RedisResult<Reply> {
         2 => Code::Fenced,
         3 => Code::Ended,
         4 => Code::Behind,
+        5 => Code::Renamed,
         _ => return Err(strange()),
     };
     Ok(Reply { code, position: Position::new(run, v, l), attempt, cancel: cancel == 1 })
