@@ -1,7 +1,7 @@
 //! Redis for synchronous code, on the shared pool, with r2d2's own pool around it.
 //!
 //! redis-rs' own `ManageConnection` cannot be replaced from outside, so one line changes: the crate `redis` becomes the
-//! module [`redis`](self::redis), whose `Client` and `Connection` are these. r2d2 itself stays.
+//! module [`redis`], whose `Client` and `Connection` are these. r2d2 itself stays.
 //!
 //! ```no_run
 //! use cenote_compat_shim::r2d2::redis; // the one line
