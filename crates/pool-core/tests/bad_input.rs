@@ -18,7 +18,8 @@ fn a_url_that_cannot_be_used_is_a_configuration_error_that_says_what_would_be_ri
         ("not a url", "redis://[user:password@]host"),
         ("localhost:6379", "scheme"),
         ("http://localhost", "scheme"),
-        ("rediss://localhost", "TLS"),
+        #[cfg(not(feature = "tls"))]
+        ("rediss://localhost", "the feature `tls`"),
         ("redis+sentinel://a:1,b:2/main/0", "Sentinel"),
         ("redis://localhost:0", "1 to 65535"),
         ("redis://localhost:70000", "1 to 65535"),

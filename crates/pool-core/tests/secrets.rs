@@ -18,7 +18,7 @@ async fn a_password_appears_in_no_debug_log_error_or_health_report() {
         format!("redis://user:{SECRET}@host:0"),
         format!("{SECRET}@host"),
         format!("redis://:{SECRET}/with/slashes@host:6379"),
-        format!("rediss://:{SECRET}@host"),
+        format!("rediss://:{SECRET}@host:0"),
         format!("redis://:{SECRET}@host/not-a-number"),
         format!("redis://:{SECRET}@host/0?password={SECRET}"),
         format!("gopher://{SECRET}"),

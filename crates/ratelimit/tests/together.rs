@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cenote_pool_core::redis::cmd;
 use cenote_ratelimit::{Charge, Decision, Quota, RateLimiter, Source};
-use cenote_testkit::{Server, dead_port, eventually_async, is_long, seed};
+use cenote_testkit::{Server, dead_port, eventually_async, is_long, seed, within};
 use common::model::{Model, Rule};
 use common::{SOON, limiter, patient, pool, said};
 use tokio::task::JoinSet;
@@ -254,6 +254,28 @@ fn calls_whose_runtime_ends_before_they_are_sent_are_answered_in_the_next() {
         })
         .await;
     });
+}
+
+#[test]
+fn a_runtime_that_stands_still_holds_up_no_call_of_another() {
+    let server = Server::start();
+    let limiter = limiter(&pool(server.url()), "parked", large());
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    first.block_on(limiter.check("a")).unwrap();
+    let mut calls: Vec<_> = (0..20)
+        .map(|_| {
+            let limiter = limiter.clone();
+            Box::pin(async move { limiter.check("a").await.unwrap() })
+        })
+        .collect();
+    first.block_on(std::future::poll_fn(|context| {
+        assert!(calls.iter_mut().all(|call| call.as_mut().poll(context).is_pending()));
+        std::task::Poll::Ready(())
+    }));
+    let all = (0..50).map(|number: u32| (number.to_string(), 1)).collect();
+    let told = second.block_on(async { within(SOON, checks(&limiter, all)).await });
+    assert!(told.iter().all(|(_, _, decision)| decision.source == Source::Redis), "{told:?}");
 }
 
 #[tokio::test]

@@ -9,8 +9,7 @@ use url::{ParseError, Url};
 
 use super::Problem;
 
-const FORM: &str =
-    "redis[s]://[user:password@]host[:port][/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
+const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, or unix:///path/to/socket[?db=N&user=U&pass=P]";
 
 /// A parsed Redis URL.
 #[derive(Clone, PartialEq, Eq)]
