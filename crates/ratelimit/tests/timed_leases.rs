@@ -256,7 +256,9 @@ fn what_four_processes_admit_of_leases_is_within_the_bound_in_any_time_and_takes
     assert!(hottest as f64 >= 0.7 * allowed, "only {hottest} of {allowed} of the key that is wanted most");
     assert!(vague * 10 <= admitted, "{vague} of {admitted} times are not known well enough");
     // What a process asks for the first time nobody can have leased for it; in five seconds that alone is a tenth.
-    assert!((trips - first_times) * 10 <= checks - first_times, "{trips} round trips in {checks} checks");
+    // Several that are asked at one moment share a round trip, so there may be fewer than first times.
+    let others = trips.saturating_sub(first_times);
+    assert!(others * 10 <= checks - first_times, "{trips} round trips in {checks} checks");
     if is_long() {
         assert!(trips * 10 <= checks, "{trips} round trips in {checks} checks");
     }
