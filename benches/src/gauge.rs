@@ -104,10 +104,10 @@ mod tests {
         }
         let server = Server::start();
         store(&server).unwrap();
-        let row = Gauge { requests: 50, ..FLOOR }.row(&server, 1).unwrap();
+        let row = Gauge { requests: 5_000, ..FLOOR }.row(&server, 1).unwrap();
         assert!(row.ops_per_s > 0.0 && row.tasks == 50, "{row:?}");
         let seen = ["keyspace_hits", "keyspace_misses"].map(|field| server.observer().info(field));
-        assert_eq!(seen, ["50", "0"]);
+        assert_eq!(seen, ["5000", "0"]);
     }
 
     #[test]
