@@ -30,7 +30,7 @@ async fn inside(url: &str) {
     type Here = redis::Client;
     let client = Here::open(url).unwrap(); //~ client module async
     let _ = Cm::new(client.clone()).await; //~ manager module async
-    let _ = aio::ConnectionManager::new_lazy_with_config(client, todo!()); //~ manager module async
+    let _ = aio::ConnectionManager::new_lazy_with_config(client, given()); //~ manager module async
 }
 
 async fn shared(pool: SharedPool) {

@@ -27,7 +27,7 @@ async fn bb8s(url: &str) {
     let _ = pool.dedicated_connection().await; //~ checkout module async
     let typed: bb8::Pool<RedisConnectionManager> = other();
     let _ = typed.get().await; //~ checkout module async
-    let _ = bb8::Pool::<RedisConnectionManager>::builder().build_unchecked(todo!()); //~ pool module async
+    let _ = bb8::Pool::<RedisConnectionManager>::builder().build_unchecked(given()); //~ pool module async
 }
 
 fn r2d2s(url: &str) {
@@ -46,7 +46,7 @@ async fn of_another_database(manager: bb8_postgres::PostgresConnectionManager<No
     let _ = pool.get().await;
     let other: bb8::Pool<bb8_postgres::PostgresConnectionManager<NoTls>> = make();
     let _ = other.get().await;
-    let third = deadpool_postgres::Pool::builder(todo!()).build().unwrap();
+    let third = deadpool_postgres::Pool::builder(given()).build().unwrap();
     let _ = third.get().await;
     let _ = deadpool_postgres::Config::new().create_pool(None, NoTls);
 }

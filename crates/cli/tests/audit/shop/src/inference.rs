@@ -10,7 +10,7 @@ fn made(url: &str) -> RedisResult<Client> {
 
 async fn by_return(url: &str) -> anyhow::Result<()> {
     let client = made(url).map_err(anyhow::Error::from)?;
-    let _ = client.get_connection_with_timeout(todo!()); //~ connection module sync
+    let _ = client.get_connection_with_timeout(given()); //~ connection module sync
     let (first, second) = (client.clone(), 5);
     let _ = first.get_tokio_connection_manager().await; //~ manager module async
     second.get_connection();

@@ -46,7 +46,7 @@ async fn others(config: Config, pool: Pool, http: reqwest::Client) {
     let _ = http.get("http://redis").send().await;
     let _ = sqlx::Pool::builder().build();
     let _ = mongodb::Client::open("x");
-    let builder = Pool::builder(todo!());
+    let builder = Pool::builder(given());
     let _ = builder.build().unwrap().get().await;
     let cache: moka::Cache<String, u8> = make();
     let _ = cache.get("x").await;
