@@ -112,15 +112,20 @@ async fn a_server_that_loads_its_data_is_waited_for_on_the_same_connection() {
     assert_eq!(within(SOON, pool.start()).await.unwrap(), State::Ready);
     assert_eq!(loading.accepted(), 1);
 
-    let never = Canned::answering(|turn, _| {
-        let greeting = if turn == 0 { "%1\r\n+version\r\n+7.0.0\r\n" } else { "" };
-        let rest = if turn == 0 { "$-1\r\n$-1\r\n" } else { "" };
-        Answer::Send(format!("{greeting}{LOADING}{rest}").into_bytes())
+    let greeting = format!("%1\r\n+version\r\n+7.0.0\r\n{LOADING}$-1\r\n$-1\r\n");
+    let answers_on = Canned::answering({
+        let greeting = greeting.clone();
+        move |turn, _| {
+            Answer::Send(if turn == 0 { greeting.clone() } else { LOADING.to_owned() }.into_bytes())
+        }
     });
-    let limit = Duration::from_millis(200);
-    let pool = Pool::builder().url(never.url()).required(true).connect_timeout(limit).build().unwrap();
-    let error = within(SOON, pool.start()).await.unwrap_err();
-    assert!(error.to_string().contains("LOADING"), "{error}");
+    let falls_silent = Canned::replying(greeting);
+    for never in [answers_on, falls_silent] {
+        let limit = Duration::from_secs(1);
+        let pool = Pool::builder().url(never.url()).required(true).connect_timeout(limit).build().unwrap();
+        let error = within(SOON, pool.start()).await.unwrap_err();
+        assert!(error.to_string().contains("LOADING"), "{error}");
+    }
 }
 
 #[tokio::test]

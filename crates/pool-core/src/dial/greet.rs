@@ -49,12 +49,14 @@ pub(crate) enum Refusal {
 /// the same.
 ///
 /// A server that is still loading is asked again on the same connection until `deadline`: it will serve soon, and
-/// dialling it anew would only be slower to notice.
+/// dialling it anew would only be slower to notice. What it said last is in `loading`, for a caller that gives up
+/// on the answer.
 pub(crate) async fn greet(
     io: &mut dyn Io,
     target: &Target,
     max_reply: usize,
     deadline: Instant,
+    loading: &mut Option<RedisError>,
 ) -> Result<Greeting, Refusal> {
     let decoder = Decoder::new(Limits { bulk: max_reply.clamp(64 << 10, 64 << 20), ..Limits::default() });
     let mut talk = Talk { io, decoder, arrived: VecDeque::new(), is_plain: !target.tls };
@@ -66,7 +68,7 @@ pub(crate) async fn greet(
     let identity = read_identity(replies.split_off(replies.len() - 2));
     match replies.remove(0).extract_error() {
         Ok(reply) => {
-            talk.wait_to_be_let_in(replies, deadline).await?;
+            talk.wait_to_be_let_in(replies, deadline, loading).await?;
             Ok(Greeting { resp3: !resp2_wanted, identity, ..read_hello(reply) })
         }
         Err(error) if speaks_no_hello(&error) => {
@@ -76,7 +78,7 @@ pub(crate) async fn greet(
             commands.extend(who_are_you());
             let mut replies = talk.ask(&commands).await?;
             let identity = read_identity(replies.split_off(replies.len() - 2));
-            talk.wait_to_be_let_in(replies, deadline).await?;
+            talk.wait_to_be_let_in(replies, deadline, loading).await?;
             Ok(Greeting { identity, ..Greeting::default() })
         }
         Err(error) => Err(Refusal::Said(error)),
@@ -183,12 +185,18 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    async fn wait_to_be_let_in(&mut self, mut replies: Vec<Value>, deadline: Instant) -> Result<(), Refusal> {
+    async fn wait_to_be_let_in(
+        &mut self,
+        mut replies: Vec<Value>,
+        deadline: Instant,
+        loading: &mut Option<RedisError>,
+    ) -> Result<(), Refusal> {
         loop {
             match let_in(replies) {
                 Err(Refusal::Said(error))
                     if error.code() == Some("LOADING") && Instant::now() + LOADING_PAUSE < deadline =>
                 {
+                    *loading = Some(error);
                     timer::sleep(LOADING_PAUSE).await;
                     replies = self.ask(&[redis::cmd("PING")]).await?;
                 }

@@ -54,14 +54,19 @@ pub(crate) async fn dial(
     let began = Instant::now();
     let (mut io, berth) = open(connector, target, held, limit).await?;
     let left = limit.time.saturating_sub(began.elapsed());
-    match timer::within(left, greet::greet(&mut *io, target, max_reply, began + limit.time)).await {
+    let mut loading = None;
+    let greeting = greet::greet(&mut *io, target, max_reply, began + limit.time, &mut loading);
+    match timer::within(left, greeting).await {
         Some(Ok(greeting)) => {
             let held = berth.take().ok_or_else(|| given_up(target))?;
             Ok(Connection { io, held, greeting })
         }
         Some(Err(greet::Refusal::Said(server))) => Err(turned_away(target, server)),
         Some(Err(greet::Refusal::Failed(why))) => Err(away(target, &why)),
-        None => Err(away(target, &format!("connected, but no answer to the greeting within {limit}"))),
+        None => Err(match loading {
+            Some(server) => turned_away(target, server),
+            None => away(target, &format!("connected, but no answer to the greeting within {limit}")),
+        }),
     }
 }
 
