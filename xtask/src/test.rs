@@ -52,7 +52,6 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     }
     stages.run("documentation tests", || cargo_test(&packages).arg("--doc").run());
     stages.run("benches", || others(&packages).iter().try_for_each(Command::run));
-    stages.run("features", || feature_checks(&packages).iter().try_for_each(Command::run));
     for (name, flags) in REDIS_FEATURES {
         stages.run(name, || match packages.iter().find(|package| package.name == CORE) {
             Some(core) => with_length(reply_tests(core, flags)).run(),
@@ -77,19 +76,6 @@ fn all_tests(packages: &[Package]) -> Command {
 fn others(packages: &[Package]) -> Vec<Command> {
     let extra = packages.iter().filter(|package| !package.is_default);
     extra.map(|package| Command::line("cargo test --no-fail-fast -p").arg(&package.name)).collect()
-}
-
-/// Each library alone: with nothing, and with each of its features. Tests would bring in the dependencies of the
-/// other crates' tests and hide what is missing.
-fn feature_checks(packages: &[Package]) -> Vec<Command> {
-    let libraries = packages.iter().filter(|package| package.has_lib && package.is_default);
-    libraries
-        .flat_map(|package| {
-            let alone = Command::line("cargo check --quiet --no-default-features -p").arg(&package.name);
-            let each = package.features.iter().map(|feature| alone.clone().arg("--features").arg(feature));
-            std::iter::once(alone.clone()).chain(each).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 fn reply_tests(core: &Package, flags: &[&str]) -> Command {
@@ -130,20 +116,6 @@ mod tests {
         assert_eq!(commands, ["cargo test --no-fail-fast -p benches"]);
         let real = others(&workspace::packages().unwrap());
         assert!(real.iter().any(|command| command.to_string().ends_with(" cenote-benches")));
-    }
-
-    #[test]
-    fn each_library_is_checked_alone_with_each_feature() {
-        let checks: Vec<_> = feature_checks(&packages()).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            checks,
-            [
-                "cargo check --quiet --no-default-features -p a",
-                "cargo check --quiet --no-default-features -p a --features x",
-                "cargo check --quiet --no-default-features -p a --features y",
-                "cargo check --quiet --no-default-features -p b",
-            ]
-        );
     }
 
     #[test]
