@@ -2,7 +2,7 @@
 //!
 //! Each cell asserts the same: no call outlives its own limit; what a caller was told of a write is what became
 //! of it, and none ran twice; replies are right; callers see what the table in `docs/faults.md` says, and nothing
-//! else; and once the fault is gone calls succeed again, soon and for good.
+//! else; and once the fault is gone calls succeed again, soon and for good. Each of it however the server is reached.
 //!
 //! `CENOTE_WRITE_FAULTS=1` writes what was measured into that table.
 
@@ -10,6 +10,8 @@ mod actors;
 mod call;
 mod faults;
 mod pulse;
+#[path = "../reach/mod.rs"]
+mod reach;
 mod rows;
 mod scene;
 mod seat;

@@ -3,6 +3,7 @@
 use crate::call::Class::{
     Closed, CutOff, Fallback, Gap, Lagged, RuntimeEnded, Said, Silence, TimedOut, TurnedAway, Unavailable,
 };
+use crate::reach::Reach;
 use crate::sees::Sees;
 
 /// One line of the table. The order of `sees` is that of the columns.
@@ -12,6 +13,22 @@ pub(crate) struct Row {
     /// What is done.
     pub(crate) what: &'static str,
     pub(crate) sees: [Sees; 4],
+}
+
+impl Row {
+    /// What is seen of it by this way to the server.
+    pub(crate) fn reached(self, reach: Reach) -> Self {
+        match reach {
+            Reach::Plain => self,
+            // A server that is full says so before TLS begins, where nobody can hear it.
+            #[cfg(feature = "tls")]
+            Reach::Tls => {
+                let sees =
+                    self.sees.map(|sees| sees.instead_of(TurnedAway("max number of clients"), Unavailable));
+                Self { sees, ..self }
+            }
+        }
+    }
 }
 
 #[derive(Debug)]

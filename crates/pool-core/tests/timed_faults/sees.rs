@@ -53,6 +53,17 @@ impl Sees {
         self.reads(subscribing)
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn instead_of(mut self, class: Class, other: Class) -> Self {
+        for step in self.writes.iter_mut().chain(self.reads.iter_mut().flatten()) {
+            let (Step::Always(seen) | Step::Perhaps(seen)) = step;
+            if *seen == class {
+                *seen = other;
+            }
+        }
+        self
+    }
+
     pub(crate) fn words(&self) -> String {
         match &self.reads {
             None => told(&self.writes),

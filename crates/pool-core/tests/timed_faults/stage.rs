@@ -1,12 +1,14 @@
 //! One fault on its stage: a server, and each actor with a pool and a way to it of its own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::{Pool, PoolBuilder};
+use cenote_pool_core::Pool;
 use cenote_testkit::{Observer, Proxy, Server, eventually_async, within};
 
 use crate::actors::{ACTORS, Actor};
+use crate::reach::Road;
 use crate::rows::Row;
 use crate::{CONNECT_TIMEOUT, SOCKET_TIMEOUT, Seat, ms, verdict};
 
@@ -25,13 +27,19 @@ pub(crate) struct Stage {
     pub(crate) server: Server,
     pub(crate) observer: Observer,
     pub(crate) seats: Vec<Arc<Seat>>,
+    road: Road,
     ways: Vec<Vec<Proxy>>,
     row: Row,
     pub(crate) struck: Instant,
 }
 
 impl Stage {
-    pub(crate) fn build(server: Server, way: Way, row: &Row, seat: impl Fn(Pool) -> Seat) -> Self {
+    pub(crate) fn build(
+        (server, road): (Server, Road),
+        way: Way,
+        row: &Row,
+        seat: impl Fn(Pool) -> Seat,
+    ) -> Self {
         let observer = server.observer();
         // Connected now: later the server may turn everybody away.
         observer.get::<()>(&["PING"]);
@@ -40,16 +48,21 @@ impl Stage {
         for actor in ACTORS {
             let mut proxies = Vec::new();
             if way != Way::Direct {
-                proxies.push(Proxy::to(&server));
+                proxies.push(Proxy::start(road.port(&server)));
             }
             if way == Way::TwoProxies {
                 proxies.insert(0, Proxy::start(proxies[0].addr()));
             }
-            let url = proxies.first().map_or_else(|| server.url(), Proxy::url);
-            seats.push(Arc::new(seat(pool(actor, url))));
+            let port = proxies.first().map_or_else(|| road.port(&server), Proxy::addr);
+            seats.push(Arc::new(seat(pool(actor, &road, port))));
             ways.push(proxies);
         }
-        Self { server, observer, seats, ways, row: row.clone(), struck: Instant::now() }
+        Self { server, observer, seats, road, ways, row: row.clone(), struck: Instant::now() }
+    }
+
+    /// The server's port that pools go to.
+    pub(crate) fn port(&self) -> SocketAddr {
+        self.road.port(&self.server)
     }
 
     /// Tells every pool's first proxy to do the same.
@@ -100,7 +113,7 @@ impl Stage {
     /// New pools for all, as at the start.
     pub(crate) fn renew_pools(&self) {
         for (actor, seat) in ACTORS.into_iter().zip(&self.seats) {
-            seat.use_pool(pool(actor, self.server.url()));
+            seat.use_pool(pool(actor, &self.road, self.port()));
         }
     }
 
@@ -137,11 +150,8 @@ impl Stage {
     }
 }
 
-fn pool(actor: &dyn Actor, url: String) -> Pool {
-    let builder: PoolBuilder = Pool::builder()
-        .url(url)
-        .socket_timeout(SOCKET_TIMEOUT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .shared_connections(2);
+fn pool(actor: &dyn Actor, road: &Road, port: SocketAddr) -> Pool {
+    let builder =
+        road.pool(port).socket_timeout(SOCKET_TIMEOUT).connect_timeout(CONNECT_TIMEOUT).shared_connections(2);
     actor.configure(builder).build().expect("the settings are right")
 }

@@ -5,11 +5,11 @@ use std::time::Instant;
 use cenote_testkit::{Server, eventually};
 
 use crate::ms;
+use crate::reach::Reach;
 use crate::scene::{Scene, last};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn role_change() {
-    Scene::of("role change")
+pub(super) async fn role_change(reach: Reach) {
+    Scene::of("role change", reach)
         .play(async |stage| {
             stage.observer.get::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
             last(ms(800)).await;
@@ -19,9 +19,8 @@ async fn role_change() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn busy() {
-    let scene = Scene::of("busy").server(Server::builder().arg("lua-time-limit", "50"));
+pub(super) async fn busy(reach: Reach) {
+    let scene = Scene::of("busy", reach).server(Server::builder().arg("lua-time-limit", "50"));
     scene
         .play(async |stage| {
             let script = stage.server.observer();
@@ -37,9 +36,8 @@ async fn busy() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn out_of_memory() {
-    Scene::of("out of memory")
+pub(super) async fn out_of_memory(reach: Reach) {
+    Scene::of("out of memory", reach)
         .play(async |stage| {
             stage.observer.get::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
             last(ms(800)).await;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::ms;
+use crate::reach::Reach;
 use crate::scene::{Scene, last};
 use crate::stage::Stage;
 
@@ -25,9 +26,8 @@ async fn kill_all(stage: &Stage) {
     stage.observer.get::<()>(&["CLIENT", "UNPAUSE"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn password_changed() {
-    Scene::of("password changed")
+pub(super) async fn password_changed(reach: Reach) {
+    Scene::of("password changed", reach)
         .play(async |stage| {
             set(stage, "requirepass", "another");
             kill_all(stage).await;
@@ -38,9 +38,8 @@ async fn password_changed() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_clients() {
-    Scene::of("too many clients")
+pub(super) async fn too_many_clients(reach: Reach) {
+    Scene::of("too many clients", reach)
         .play(async |stage| {
             set(stage, "maxclients", "1");
             kill_all(stage).await;
@@ -51,9 +50,8 @@ async fn too_many_clients() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_kill() {
-    Scene::of("`CLIENT KILL`")
+pub(super) async fn client_kill(reach: Reach) {
+    Scene::of("`CLIENT KILL`", reach)
         .play(async |stage| {
             kill_all(stage).await;
             for _ in 0..8 {
@@ -66,9 +64,8 @@ async fn client_kill() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_pause() {
-    Scene::of("`CLIENT PAUSE`")
+pub(super) async fn client_pause(reach: Reach) {
+    Scene::of("`CLIENT PAUSE`", reach)
         .play(async |stage| {
             stage.observer.get::<()>(&["CLIENT", "PAUSE", "900", "ALL"]);
             // The observer is paused like everybody else.
@@ -78,9 +75,8 @@ async fn client_pause() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn flushall() {
-    let scene = Scene::of("`FLUSHALL`").destroying_data();
+pub(super) async fn flushall(reach: Reach) {
+    let scene = Scene::of("`FLUSHALL`", reach).destroying_data();
     scene
         .play(async |stage| {
             for _ in 0..5 {

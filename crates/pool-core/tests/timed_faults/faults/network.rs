@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use cenote_testkit::Proxy;
 
+use crate::reach::Reach;
 use crate::scene::{Scene, last};
 use crate::stage::Way;
 use crate::{SOCKET_TIMEOUT, ms};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused() {
-    let scene = Scene::of("refused").before_the_server();
+pub(super) async fn refused(reach: Reach) {
+    let scene = Scene::of("refused", reach).before_the_server();
     scene
         .play(async |stage| {
             last(ms(800)).await;
@@ -19,9 +19,8 @@ async fn refused() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn accepted_then_closed() {
-    let scene = Scene::of("accepted, then closed").by(Way::Proxy);
+pub(super) async fn accepted_then_closed(reach: Reach) {
+    let scene = Scene::of("accepted, then closed", reach).by(Way::Proxy);
     scene
         .play(async |stage| {
             stage.proxies(Proxy::stall_replies);
@@ -37,10 +36,9 @@ async fn accepted_then_closed() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn blackhole() {
+pub(super) async fn blackhole(reach: Reach) {
     // An attempt to connect that was lost in the hole has half a second before the next one.
-    let scene = Scene::of("blackhole").by(Way::Proxy).recovering_later_by(ms(500));
+    let scene = Scene::of("blackhole", reach).by(Way::Proxy).recovering_later_by(ms(500));
     scene
         .play(async |stage| {
             stage.proxies(|proxy| proxy.blackhole(true));
@@ -51,13 +49,12 @@ async fn blackhole() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn half_open() {
-    let scene = Scene::of("half-open").by(Way::TwoProxies);
+pub(super) async fn half_open(reach: Reach) {
+    let scene = Scene::of("half-open", reach).by(Way::TwoProxies);
     scene
         .play(async |stage| {
             stage.second_proxies(|proxy| proxy.blackhole(true));
-            let server = stage.server.addr();
+            let server = stage.port();
             stage.proxies(|proxy| proxy.set_upstream(server));
             // Nothing ends this fault but the pools' own patience.
             tokio::time::sleep_until((stage.struck + SOCKET_TIMEOUT).into()).await;
@@ -66,9 +63,8 @@ async fn half_open() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn reset_mid_reply() {
-    let scene = Scene::of("reset mid-reply").by(Way::Proxy);
+pub(super) async fn reset_mid_reply(reach: Reach) {
+    let scene = Scene::of("reset mid-reply", reach).by(Way::Proxy);
     scene
         .play(async |stage| {
             stage.until_seen(ms(50), || stage.proxies(Proxy::cut_next_reply)).await;
@@ -78,9 +74,8 @@ async fn reset_mid_reply() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn truncated_reply() {
-    let scene = Scene::of("truncated reply").by(Way::Proxy);
+pub(super) async fn truncated_reply(reach: Reach) {
+    let scene = Scene::of("truncated reply", reach).by(Way::Proxy);
     scene
         .play(async |stage| {
             let mut bytes = 0;
@@ -95,9 +90,8 @@ async fn truncated_reply() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn latency() {
-    let scene = Scene::of("latency").by(Way::Proxy);
+pub(super) async fn latency(reach: Reach) {
+    let scene = Scene::of("latency", reach).by(Way::Proxy);
     scene
         .play(async |stage| {
             stage.proxies(|proxy| {
@@ -111,10 +105,9 @@ async fn latency() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_byte_at_a_time() {
+pub(super) async fn one_byte_at_a_time(reach: Reach) {
     // More would be a test of the proxy.
-    let scene = Scene::of("one byte at a time").by(Way::Proxy).pausing(ms(40));
+    let scene = Scene::of("one byte at a time", reach).by(Way::Proxy).pausing(ms(40));
     scene
         .play(async |stage| {
             stage.proxies(|proxy| proxy.one_byte_at_a_time(true));

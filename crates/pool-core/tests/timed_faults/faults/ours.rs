@@ -7,13 +7,13 @@ use cenote_testkit::Proxy;
 use tokio::runtime::{Builder, Handle};
 
 use crate::ms;
+use crate::reach::Reach;
 use crate::scene::Scene;
 use crate::stage::Way;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn runtime_dropped() {
+pub(super) async fn runtime_dropped(reach: Reach) {
     let doomed = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let scene = Scene::of("runtime dropped").by(Way::Proxy).calling_in(doomed.handle());
+    let scene = Scene::of("runtime dropped", reach).by(Way::Proxy).calling_in(doomed.handle());
     scene
         .play(async move |stage| {
             stage.proxies(Proxy::stall_replies);
@@ -29,9 +29,8 @@ async fn runtime_dropped() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn close() {
-    let scene = Scene::of("close").by(Way::Proxy);
+pub(super) async fn close(reach: Reach) {
+    let scene = Scene::of("close", reach).by(Way::Proxy);
     scene
         .play(async |stage| {
             stage.proxies(Proxy::stall_replies);
@@ -57,9 +56,8 @@ async fn close() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_consumer() {
-    let scene = Scene::of("slow consumer").queueing(50);
+pub(super) async fn slow_consumer(reach: Reach) {
+    let scene = Scene::of("slow consumer", reach).queueing(50);
     scene
         .play(async |stage| {
             stage.seats.iter().for_each(|seat| seat.set_lazy(true));

@@ -6,11 +6,11 @@ use std::time::Instant;
 use cenote_testkit::{Server, eventually};
 
 use crate::ms;
+use crate::reach::Reach;
 use crate::scene::{Scene, last};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill() {
-    let scene = Scene::of("kill").server(Server::builder().persistent());
+pub(super) async fn kill(reach: Reach) {
+    let scene = Scene::of("kill", reach).server(Server::builder().persistent());
     scene
         .play(async |stage| {
             stage.server.freeze();
@@ -22,9 +22,8 @@ async fn kill() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn restart() {
-    let scene = Scene::of("restart").server(Server::builder().persistent());
+pub(super) async fn restart(reach: Reach) {
+    let scene = Scene::of("restart", reach).server(Server::builder().persistent());
     scene
         .play(async |stage| {
             stage.server.freeze();
@@ -34,9 +33,8 @@ async fn restart() {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn freeze() {
-    Scene::of("freeze")
+pub(super) async fn freeze(reach: Reach) {
+    Scene::of("freeze", reach)
         .play(async |stage| {
             stage.server.freeze();
             last(ms(2_000)).await;
@@ -50,12 +48,11 @@ fn is_loading(server: &Server) -> bool {
     server.observer().command(&["GET", "fill:1"]).is_err_and(|error| error.code() == Some("LOADING"))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn loading() {
+pub(super) async fn loading(reach: Reach) {
     // Each key of the dump takes a quarter of a millisecond to load, and clients are heard every few keys.
     let slow =
         Server::builder().arg("key-load-delay", "200").arg("loading-process-events-interval-bytes", "1024");
-    let scene = Scene::of("loading").server(slow);
+    let scene = Scene::of("loading", reach).server(slow);
     scene
         .play(async |stage| {
             let fill = "for n = 1, 5000 do redis.call('SET', 'fill:' .. n, string.rep('x', 64)) end";
