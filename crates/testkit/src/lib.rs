@@ -24,7 +24,9 @@ pub mod contract;
 mod log;
 mod proxy;
 mod run;
+mod sentinels;
 mod server;
+mod stand_in;
 
 pub use canned::{Answer, Blackhole, Canned, blackhole_addr, dead_port};
 pub use certificates::{Authority, Identity};
@@ -32,4 +34,6 @@ pub use clock::ManualClock;
 pub use log::Log;
 pub use proxy::Proxy;
 pub use run::{Watchdog, eventually, eventually_async, is_long, seed, within};
+pub use sentinels::{Sentinels, SentinelsBuilder, Switch};
 pub use server::{Observer, Server, ServerBuilder};
+pub use stand_in::StandInSentinel;

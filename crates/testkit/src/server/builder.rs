@@ -19,6 +19,7 @@ pub struct ServerBuilder {
     password: Option<String>,
     args: Vec<(String, String)>,
     tls: Option<PortLease>,
+    mode: &'static [&'static str],
 }
 
 impl ServerBuilder {
@@ -58,6 +59,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Runs as a sentinel, which stores nothing.
+    pub(crate) fn sentinel(mut self) -> Self {
+        self.mode = &["--sentinel"];
+        self
+    }
+
     /// Any other line of the configuration file: `arg("maxclients", "10")`, `arg("user", "bob on >pw ~* +@all")`.
     /// The value is written as it stands there, quotes included; an empty one becomes `""`.
     pub fn arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -76,12 +83,13 @@ impl ServerBuilder {
             };
             fs::write(dir.path().join(CONFIG), self.config(&dir, &address)).expect("the configuration file");
 
-            match Process::start(dir.path(), &address, self.password.as_deref()) {
+            match Process::start(dir.path(), &address, self.password.as_deref(), self.mode) {
                 Ok(started) => {
                     return Server {
                         address,
                         password: self.password,
                         tls: self.tls,
+                        mode: self.mode,
                         dir,
                         process: Mutex::new(Some(started.process)),
                         generation: Default::default(),

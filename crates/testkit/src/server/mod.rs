@@ -35,6 +35,7 @@ pub struct Server {
     address: Address,
     password: Option<String>,
     tls: Option<PortLease>,
+    mode: &'static [&'static str],
     dir: TempDir,
     process: Mutex<Option<Process>>,
     /// Counts the starts, so that observers know when their connection is of a former life.
@@ -122,7 +123,7 @@ impl Server {
         self.kill();
         let give_up = Instant::now() + Duration::from_secs(5);
         loop {
-            match Process::start(self.dir.path(), &self.address, self.password.as_deref()) {
+            match Process::start(self.dir.path(), &self.address, self.password.as_deref(), self.mode) {
                 Ok(started) => return self.install(started),
                 // A client socket of the former life may still hold the port for a moment.
                 Err(failure) if failure.address_in_use && Instant::now() < give_up => {

@@ -32,11 +32,13 @@ impl Process {
         dir: &Path,
         address: &Address,
         password: Option<&str>,
+        mode: &[&str],
     ) -> Result<Started, StartFailure> {
         let program = binary::find();
         let log = File::create(dir.join(LOG)).expect("the log file");
         let child = Command::new(&program)
             .arg(dir.join(CONFIG))
+            .args(mode)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file"))
             .stderr(log)
