@@ -12,7 +12,7 @@ const FLAG: &str = "--url";
 
 const DEFAULT: &str = "the default, as neither --url nor REDIS_URL gives one";
 
-const WHERE: &str = "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db], rediss:// for TLS, or unix:///path";
+const WHERE: &str = "Where Redis is, in place of REDIS_URL: redis://[user:password@]host[:port][/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master, or unix:///path";
 const DEFAULTS: &str = "Without either it is redis://localhost:6379/0. The other settings come from the environment in any \
     case: REDIS_CONNECT_TIMEOUT, REDIS_SOCKET_TIMEOUT and their like. A password is better given by REDIS_URL: arguments are \
     seen by everybody on the machine.";

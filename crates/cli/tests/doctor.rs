@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use cenote_testkit::{Answer, Authority, Canned, Server, blackhole_addr, dead_port, eventually};
+use cenote_testkit::{
+    Answer, Authority, Canned, Server, StandInSentinel, blackhole_addr, dead_port, eventually,
+};
 use serde_json::Value;
 
 use common::{Ended, Running, SOON, assert_plain, cenote, ended};
@@ -277,6 +279,34 @@ fn a_server_of_old_speaks_resp2_and_that_is_a_warning() {
 }
 
 #[test]
+fn sentinels_are_asked_first_and_the_master_they_name_is_looked_at() {
+    let (server, other) = (cache().password("hunter2").start(), dead_port());
+    let sentinel = StandInSentinel::naming(server.addr());
+    let url = |hosts: &str, name: &str| format!("redis+sentinel://:hunter2@{hosts}/{name}/0");
+    let well = doctor(&url(&sentinel.addr().to_string(), "main"), &[]);
+    assert_eq!(well.code, Some(0), "{}", well.out);
+    assert!(well.out.contains(&format!("1 of 1 name {} the master main", server.addr())), "{}", well.out);
+    let two = url(&format!("{},{other}", sentinel.addr()), "main");
+    assert_eq!(checks(&json(&two))[0], ("sentinel".to_owned(), "warning".to_owned()));
+    let stale = StandInSentinel::naming(other);
+    let disagree = doctor(&url(&format!("{},{}", sentinel.addr(), stale.addr()), "main"), &[]);
+    assert!(disagree.out.contains("the sentinels do not agree"), "{}", disagree.out);
+
+    sentinel.name(None);
+    told(
+        &url(&sentinel.addr().to_string(), "main"),
+        6,
+        "sentinel",
+        &["no sentinel of 1 knows the master main"],
+    );
+    told(&url(&other.to_string(), "main"), 6, "sentinel", &["cannot be reached"]);
+    let open = cache().start();
+    told(&url(&open.addr().to_string(), "main"), 8, "sentinel", &["is no sentinel"]);
+    let locked = Canned::replying("-NOAUTH Authentication required.\r\n");
+    told(&url(&locked.addr().to_string(), "main"), 7, "sentinel", &["NOAUTH"]);
+}
+
+#[test]
 fn where_the_address_came_from_is_told_and_what_cannot_be_is_refused() {
     let url = format!("redis://:hunter2@{}/0", dead_port());
     let by_variable = ended(cenote(&["doctor"]).env("REDIS_URL", &url));
@@ -284,7 +314,7 @@ fn where_the_address_came_from_is_told_and_what_cannot_be_is_refused() {
     for (arguments, expected) in [
         (["doctor", "--url", "redis://:hunter2@localhost:port"].as_slice(), "--url is "),
         (&["doctor", "--url", "rediss://:hunter2@localhost:port"], "--url is "),
-        (&["doctor", "--url", "redis+sentinel://:hunter2@a,b/main"], "Sentinel"),
+        (&["doctor", "--url", "redis+sentinel://:hunter2@a,b"], "no master name"),
         (&["doctor", "--timeout", "0"], "a number of seconds above 0"),
     ] {
         let Ended { code, out, err } = ended(&mut cenote(arguments));

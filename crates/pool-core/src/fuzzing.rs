@@ -49,7 +49,7 @@ pub fn url(input: &[u8]) {
     judge(&text);
     for (planted, is_password) in planted(&text) {
         let Some(target) = judge(&planted) else { continue };
-        if is_password && matches!(target.address, Address::Tcp { .. }) {
+        if is_password && !matches!(target.address, Address::Unix(_)) {
             let password = target.password().unwrap_or_default();
             assert!(password.contains(SECRET), "{planted:?} was read as {target}");
             silent(&planted, &target.scrub(&format!("WRONGPASS {password} is not it")));
@@ -233,6 +233,10 @@ fn judge(url: &str) -> Option<Target> {
     match &target.address {
         Address::Tcp { host, port } => assert!(!host.is_empty() && *port > 0, "{target}"),
         Address::Unix(path) => assert!(path.is_absolute(), "{target}"),
+        Address::Sentinel(sentinels) => {
+            assert!(!sentinels.master.is_empty(), "{target}");
+            assert!(sentinels.hosts.iter().all(|(host, port)| !host.is_empty() && *port > 0), "{target}");
+        }
     }
     as_redis_reads_it(url, &target);
     let _ = Target::parse(&target.to_string());

@@ -40,6 +40,7 @@ pub mod fuzzing;
 mod lane;
 mod pool;
 mod push;
+mod sentinel;
 mod timer;
 mod transport;
 

@@ -20,7 +20,9 @@ fn a_url_that_cannot_be_used_is_a_configuration_error_that_says_what_would_be_ri
         ("http://localhost", "scheme"),
         #[cfg(not(feature = "tls"))]
         ("rediss://localhost", "the feature `tls`"),
-        ("redis+sentinel://a:1,b:2/main/0", "Sentinel"),
+        ("redis+sentinel://a:1,b:2", "master name"),
+        ("redis+sentinel:///main", "hosts is missing"),
+        ("redis+sentinel://a:1,b:70000/main", "1 to 65535"),
         ("redis://localhost:0", "1 to 65535"),
         ("redis://localhost:70000", "1 to 65535"),
         ("redis://localhost/-1", "database number of 0 or more"),

@@ -4,6 +4,7 @@ mod entry;
 mod health;
 mod reach;
 mod report;
+mod sentinels;
 mod talk;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ const EXITS: &str = "\
 Exit codes, that of the first step that is wrong:
     0  all is well, or there are warnings only
     2  arguments or settings that cannot be
-    6  Redis was not reached: its name, its address, or nobody answers there
+    6  Redis was not reached: its name, its address, or nobody answers there; or no sentinel knows it
     7  Redis lets us not in: password, permission, database, or it is full
     8  what answers is no Redis, or TLS and the URL do not go together
     9  Redis serves, and something does harm: a replica, full memory, no pub/sub
@@ -50,10 +51,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
-    let steps = Steps::of(&options.redis.config()?)
+    let mut steps = Steps::of(&options.redis.config()?)
         .map_err(|error| Failure::new(Exit::Usage, options.redis.name(&error.to_string())))?;
     let mut report = Report { url: steps.to_string(), source: options.redis.source(), checks: Vec::new() };
-    look(&steps, options.timeout, &mut report).await;
+    look(&mut steps, options.timeout, &mut report).await;
     if options.json {
         report.write_json()?;
     } else {
@@ -62,7 +63,11 @@ pub(crate) async fn run(options: &Options) -> Result<Exit, Failure> {
     Ok(report.exit())
 }
 
-async fn look(steps: &Steps, limit: Duration, report: &mut Report) {
+async fn look(steps: &mut Steps, limit: Duration, report: &mut Report) {
+    if !sentinels::ask(steps, limit, report).await {
+        return;
+    }
+    let steps = &*steps;
     let Some((found, mut talk)) = reach::reach(steps, limit, report).await else { return };
     let Some(entry) = entry::enter(steps, &mut talk, limit, report).await else { return };
     health::role(&mut talk, &entry, report).await;

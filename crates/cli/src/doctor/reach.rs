@@ -25,6 +25,8 @@ pub(super) enum Found {
 pub(super) async fn reach(steps: &Steps, limit: Duration, report: &mut Report) -> Option<(Found, Talk)> {
     let (host, port) = match steps.place() {
         Place::Tcp(host, port) => (host, port),
+        // They were asked before.
+        Place::Sentinel(_) => return None,
         Place::Unix(path) => {
             report.checks.push(Check::ok("dns", "none: it is a Unix socket"));
             let path = path.to_path_buf();

@@ -153,6 +153,17 @@ impl Breaker {
         Some(Lease(inner.lease))
     }
 
+    /// There is reason to believe that Redis is back: the next try is due, and whoever asks is to make it.
+    pub(crate) fn hasten(&self, now: Instant) -> Option<Lease> {
+        let mut inner = self.inner.lock();
+        if inner.outage.is_none() || inner.due.is_none() {
+            return None;
+        }
+        inner.due = Some(now);
+        inner.lease += 1;
+        Some(Lease(inner.lease))
+    }
+
     /// When the holder is to try next; `None` if the lease is no longer its own.
     pub(crate) fn due(&self, lease: Lease) -> Option<Instant> {
         let inner = self.inner.lock();

@@ -85,6 +85,13 @@ impl Berth {
         }
     }
 
+    /// The socket was of no use, and another one is to come.
+    pub(crate) fn empty(&self) {
+        if let Some(held) = &mut *self.held.lock() {
+            held.abort();
+        }
+    }
+
     pub(crate) fn take(&self) -> Option<Held> {
         self.held.lock().take()
     }

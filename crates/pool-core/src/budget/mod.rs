@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::sentinel::Node;
 use crate::timer;
 use crate::transport::Socket;
 
@@ -115,6 +116,14 @@ impl Budget {
             tenant.cut(cause);
         }
         self.clear_berths(None);
+    }
+
+    /// Some servers are no masters any more: what leads there moves. With `cut` calls that are under way there end too.
+    pub(crate) fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, cut: bool) {
+        let tenants: Vec<_> = self.inner.lock().tenants.iter().filter_map(Weak::upgrade).collect();
+        for tenant in tenants {
+            tenant.forsake(is_stale, cut);
+        }
     }
 
     /// A place if one is free and nobody waits for it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::sentinel::Node;
 
 /// A connection in use is left to its runtime for so long, at least, before others may ask for it.
 const TENURE: Duration = Duration::from_millis(10);
@@ -25,6 +26,8 @@ pub(crate) trait Tenant: Send + Sync {
     fn drain(&self);
     /// Its runtime does not run: nobody there can finish anything.
     fn give_up(&self);
+    /// Leads it to such a server, it serves nobody else. With `cut` it ends although calls are under way.
+    fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, cut: bool);
     /// Ends it, whatever it does.
     fn cut(&self, cause: &Error);
 }

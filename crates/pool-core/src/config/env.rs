@@ -9,9 +9,10 @@ const SECONDS: &str = "a number of seconds above 0, such as 5 or 0.5";
 
 impl PoolConfig {
     /// Reads `REDIS_URL`, `REDIS_ENABLED`, `REDIS_REQUIRED`, `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT`,
-    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`, and for TLS
-    /// `REDIS_TLS_CA_FILE`, `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` and `REDIS_TLS_SERVER_NAME`. A variable
-    /// that is not set, or empty, leaves the default.
+    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`, for Sentinel
+    /// `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD`, and for TLS `REDIS_TLS_CA_FILE`,
+    /// `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` and `REDIS_TLS_SERVER_NAME`. A variable that is not set, or empty,
+    /// leaves the default.
     ///
     /// # Errors
     ///
@@ -32,6 +33,12 @@ impl PoolConfig {
             config.url = text.to_owned();
             Ok(())
         });
+        for (name, login) in [
+            ("REDIS_SENTINEL_USERNAME", &mut config.sentinel_username),
+            ("REDIS_SENTINEL_PASSWORD", &mut config.sentinel_password),
+        ] {
+            reader.text(name, |text| set(login, Ok(Some(text.to_owned()))));
+        }
         for (name, file) in [
             ("REDIS_TLS_CA_FILE", &mut config.tls_ca_file),
             ("REDIS_TLS_CERT_FILE", &mut config.tls_cert_file),

@@ -2,6 +2,7 @@
 
 mod env;
 mod problem;
+mod sentinel;
 mod target;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 pub use problem::{ConfigError, Problem};
+pub(crate) use sentinel::name_of;
 pub(crate) use target::{Address, Target};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -29,9 +31,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PoolConfig {
-    /// Where Redis is: `redis://`, `unix://`, or with the feature `tls` `rediss://`. Default
-    /// `redis://localhost:6379/0`.
+    /// Where Redis is: `redis://`, `unix://`, `redis+sentinel://`, or with the feature `tls` `rediss://` and
+    /// `rediss+sentinel://`. Default `redis://localhost:6379/0`.
     pub url: String,
+    /// The user that sentinels know us as. Default none. The URL's is the user of the master.
+    pub sentinel_username: Option<String>,
+    /// The password that sentinels ask for. Default none. The URL's is that of the master.
+    pub sentinel_password: Option<String>,
     /// TLS: a file of the certificates, in PEM, that may vouch for the server, in place of the platform's. Default
     /// none: the platform's.
     pub tls_ca_file: Option<PathBuf>,
@@ -96,6 +102,8 @@ impl Default for PoolConfig {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             url: "redis://localhost:6379/0".to_owned(),
+            sentinel_username: None,
+            sentinel_password: None,
             tls_ca_file: None,
             tls_cert_file: None,
             tls_key_file: None,
@@ -135,13 +143,17 @@ impl PoolConfig {
 
     pub(crate) fn target(&self) -> Result<Target, ConfigError> {
         self.validate()?;
-        Target::parse(&self.url).map_err(ConfigError::from)
+        let target = Target::parse(&self.url)?;
+        Ok(target.with_sentinel_login(self.sentinel_username.clone(), self.sentinel_password.clone()))
     }
 
     fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
         match Target::parse(&self.url) {
-            Ok(target) => found.extend(self.tls_problems(&target)),
+            Ok(target) => {
+                found.extend(self.sentinel_problems(&target));
+                found.extend(self.tls_problems(&target));
+            }
             Err(problem) => found.push(problem),
         }
         for (setting, value) in [
@@ -201,6 +213,23 @@ impl PoolConfig {
 }
 
 impl PoolConfig {
+    fn sentinel_problems(&self, target: &Target) -> Vec<Problem> {
+        let login = [
+            ("REDIS_SENTINEL_USERNAME", &self.sentinel_username),
+            ("REDIS_SENTINEL_PASSWORD", &self.sentinel_password),
+        ];
+        let given = login.into_iter().filter(|(_, value)| value.is_some());
+        if target.sentinels().is_none() {
+            let unused = "left out, or REDIS_URL a redis+sentinel:// one";
+            return given.map(|(setting, _)| Problem::new(setting, target::HIDDEN, unused)).collect();
+        }
+        if self.sentinel_username.is_some() && self.sentinel_password.is_none() {
+            let why = "given together with REDIS_SENTINEL_USERNAME: the password of that user";
+            return vec![Problem::new("REDIS_SENTINEL_PASSWORD", "not set", why)];
+        }
+        Vec::new()
+    }
+
     /// What can be told without opening a file.
     fn tls_problems(&self, target: &Target) -> Vec<Problem> {
         let files = [

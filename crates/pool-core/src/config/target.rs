@@ -8,8 +8,9 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use url::{ParseError, Url};
 
 use super::Problem;
+use super::sentinel::Sentinels;
 
-const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, or unix:///path/to/socket[?db=N&user=U&pass=P]";
+const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master_name[/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
 
 /// A parsed Redis URL.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,8 +25,13 @@ pub(crate) struct Target {
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Address {
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(PathBuf),
+    /// Wherever sentinels say that the master is.
+    Sentinel(Sentinels),
 }
 
 impl Target {
@@ -33,11 +39,14 @@ impl Target {
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         // Before the rest: a Sentinel URL lists several hosts, which no URL parser takes.
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
-        if matches!(scheme.as_str(), "redis+sentinel" | "valkey+sentinel") {
-            return Err(hidden(
-                "a redis://, rediss:// or unix:// URL: Sentinel (redis+sentinel://) is not supported by this version"
-                    .to_owned(),
-            ));
+        if scheme.ends_with("+sentinel") {
+            let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+            return match scheme.as_str() {
+                "redis+sentinel" | "valkey+sentinel" | "rediss+sentinel" | "valkeys+sentinel" => {
+                    Self::sentinel(&scheme, rest)
+                }
+                _ => Err(hidden(format!("of the form {FORM}: its scheme is none of these"))),
+            };
         }
         let url = Url::parse(text).map_err(|error| {
             let why = match error {
@@ -122,7 +131,11 @@ impl Target {
         Ok(target)
     }
 
-    fn parameter(&mut self, name: &str, value: &str, shown: &str) -> Result<(), Problem> {
+    pub(super) fn with_password(self, password: Option<String>) -> Self {
+        Self { password, ..self }
+    }
+
+    pub(super) fn parameter(&mut self, name: &str, value: &str, shown: &str) -> Result<(), Problem> {
         match (name, value) {
             ("protocol", "2" | "resp2") => self.protocol = Some(ProtocolVersion::RESP2),
             ("protocol", "3" | "resp3") => self.protocol = Some(ProtocolVersion::RESP3),
@@ -141,8 +154,10 @@ impl Target {
 
     /// Removes what a text may have quoted of our credentials.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        let secrets =
-            [&self.password, &self.username].into_iter().flatten().filter(|secret| secret.len() > 1);
+        let sentinels = self.sentinels();
+        let theirs = sentinels.map(|it| [&it.password, &it.username]).into_iter().flatten();
+        let all = [&self.password, &self.username].into_iter().chain(theirs);
+        let secrets = all.flatten().filter(|secret| secret.len() > 1);
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
 
@@ -173,6 +188,11 @@ impl Target {
             },
             Address::Tcp { host, port } => redis::ConnectionAddr::Tcp(host.clone(), *port),
             Address::Unix(path) => redis::ConnectionAddr::Unix(path.clone()),
+            // It has no word for several: the first one stands for all.
+            Address::Sentinel(sentinels) => {
+                let (host, port) = sentinels.hosts.first()?.clone();
+                return self.at(&host, port).full_info();
+            }
         };
         let info = redis::IntoConnectionInfo::into_connection_info(address).ok()?;
         Some(info.set_redis_settings(self.connection_info()))
@@ -194,6 +214,9 @@ impl fmt::Display for Target {
             }
             Address::Tcp { host, port } => write!(f, "{scheme}://{credentials}{host}:{port}/{}", self.db),
             Address::Unix(path) => write!(f, "unix://{}?db={}", path.display(), self.db),
+            Address::Sentinel(sentinels) => {
+                write!(f, "{scheme}+sentinel://{credentials}{sentinels}/{}", self.db)
+            }
         }
     }
 }
@@ -204,9 +227,9 @@ impl fmt::Debug for Target {
     }
 }
 
-const HIDDEN: &str = "(not shown, as it may hold a password)";
+pub(super) const HIDDEN: &str = "(not shown, as it may hold a password)";
 
-fn hidden(expected: String) -> Problem {
+pub(super) fn hidden(expected: String) -> Problem {
     Problem::new("REDIS_URL", HIDDEN, expected)
 }
 
@@ -222,14 +245,14 @@ fn redact(url: &Url) -> String {
     format!("{}://{credentials}{host}{port}", url.scheme())
 }
 
-fn database(text: &str, shown: &str) -> Result<i64, Problem> {
+pub(super) fn database(text: &str, shown: &str) -> Result<i64, Problem> {
     match text.parse::<i64>() {
         Ok(db) if db >= 0 => Ok(db),
         _ => Err(Problem::new("REDIS_URL", shown, "given with a database number of 0 or more")),
     }
 }
 
-fn decode(text: &str) -> Result<String, Problem> {
+pub(super) fn decode(text: &str) -> Result<String, Problem> {
     let is_escape = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if text.split('%').skip(1).any(|rest| !is_escape(rest)) {
         return Err(hidden(
@@ -277,7 +300,8 @@ mod tests {
             #[cfg(not(feature = "tls"))]
             ("rediss://:hunter2@host", "feature `tls`"),
             ("rediss://:hunter2@/0", "no host"),
-            ("redis+sentinel://:hunter2@host/main/0", "Sentinel"),
+            ("redis+sentinel://:hunter2@host", "no master name"),
+            ("unix+sentinel://:hunter2@host/main", "scheme"),
             ("redis://:hunter2@host/minus", "database"),
             ("redis://:hunter2@host/-1", "database"),
             ("redis://:hunter2@host/0?timeout=5", "timeout="),

@@ -246,6 +246,12 @@ impl Bench {
         !guests.is_empty()
     }
 
+    /// Ends all raw streams that yield and are quiet: whoever has one asks for another.
+    pub(crate) fn end_quiet(&self) {
+        let guests: Vec<_> = self.0.lock().raw.iter().filter_map(Weak::upgrade).collect();
+        retire_quiet(&guests, usize::MAX, Instant::now());
+    }
+
     /// Places held by callers.
     pub(crate) fn in_use(&self) -> usize {
         self.0.lock().taken

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::Io;
 use crate::codec::{Decoder, Limits};
 use crate::config::Target;
+use crate::sentinel::Node;
 use crate::timer;
 
 /// How often a server that loads its data is asked whether it serves.
@@ -27,6 +28,8 @@ pub(crate) struct Greeting {
     /// The server's number for this connection.
     pub(crate) client_id: Option<u64>,
     pub(crate) identity: Identity,
+    /// Which of the servers that sentinels watch it is.
+    pub(crate) node: Option<Arc<Node>>,
 }
 
 /// Which process answered, and which history of data it serves. `None` where the server would not say.
@@ -65,11 +68,13 @@ pub(crate) async fn greet(
     commands.extend(select_and_ping(target));
     commands.extend(who_are_you());
     let mut replies = talk.ask(&commands).await?;
-    let identity = read_identity(replies.split_off(replies.len() - 2));
+    let (identity, role) = read_identity(replies.split_off(replies.len() - 2));
     match replies.remove(0).extract_error() {
         Ok(reply) => {
             talk.wait_to_be_let_in(replies, deadline, loading).await?;
-            Ok(Greeting { resp3: !resp2_wanted, identity, ..read_hello(reply) })
+            let told = read_hello(reply);
+            let role = told.role.clone().or(role);
+            Ok(Greeting { resp3: !resp2_wanted, identity, role, ..told })
         }
         Err(error) if speaks_no_hello(&error) => {
             let mut commands = Vec::new();
@@ -77,9 +82,30 @@ pub(crate) async fn greet(
             commands.extend(select_and_ping(target));
             commands.extend(who_are_you());
             let mut replies = talk.ask(&commands).await?;
-            let identity = read_identity(replies.split_off(replies.len() - 2));
+            let (identity, role) = read_identity(replies.split_off(replies.len() - 2));
             talk.wait_to_be_let_in(replies, deadline, loading).await?;
-            Ok(Greeting { identity, ..Greeting::default() })
+            Ok(Greeting { identity, role, ..Greeting::default() })
+        }
+        Err(error) => Err(Refusal::Said(error)),
+    }
+}
+
+/// The role of a server that its user greets afterwards. Leaves the connection as it was, but for the login.
+pub(crate) async fn role(io: &mut dyn Io, target: &Target) -> Result<Option<String>, Refusal> {
+    let mut talk = Talk::new(io, !target.tls);
+    match talk.ask(&[hello(target, 2)]).await?.remove(0).extract_error() {
+        Ok(reply) => Ok(read_hello(reply).role),
+        Err(error) if speaks_no_hello(&error) => {
+            let mut commands = Vec::new();
+            commands.extend(target.password().map(|password| auth(target, password)));
+            commands.extend(who_are_you());
+            let mut replies = talk.ask(&commands).await?;
+            let role = read_identity(replies.split_off(replies.len() - 2)).1;
+            replies
+                .into_iter()
+                .try_for_each(|reply| reply.extract_error().map(drop))
+                .map_err(Refusal::Said)?;
+            Ok(role)
         }
         Err(error) => Err(Refusal::Said(error)),
     }
@@ -133,14 +159,17 @@ fn who_are_you() -> [Cmd; 2] {
     })
 }
 
-fn read_identity(replies: Vec<Value>) -> Identity {
+/// And the role, which `HELLO` tells where there is one.
+fn read_identity(replies: Vec<Value>) -> (Identity, Option<String>) {
     let texts: Vec<String> =
         replies.into_iter().filter_map(|reply| redis::from_redis_value(reply).ok()).collect();
     let field = |name: &str| {
         let mut lines = texts.iter().flat_map(|text| text.lines());
         lines.find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     };
-    Identity { run_id: field("run_id:").map(Arc::from), replication_id: field("master_replid:") }
+    let identity =
+        Identity { run_id: field("run_id:").map(Arc::from), replication_id: field("master_replid:") };
+    (identity, field("role:"))
 }
 
 fn speaks_no_hello(error: &RedisError) -> bool {
@@ -177,14 +206,21 @@ fn read_hello(reply: Value) -> Greeting {
     greeting
 }
 
-struct Talk<'a> {
+/// Commands and their replies, for the first moments of a connection.
+pub(crate) struct Talk<'a> {
     io: &'a mut dyn Io,
     decoder: Decoder,
     arrived: VecDeque<Value>,
     is_plain: bool,
 }
 
-impl Talk<'_> {
+impl<'a> Talk<'a> {
+    /// For replies that are short.
+    pub(crate) fn new(io: &'a mut dyn Io, is_plain: bool) -> Self {
+        let decoder = Decoder::new(Limits { bulk: 64 << 10, ..Limits::default() });
+        Self { io, decoder, arrived: VecDeque::new(), is_plain }
+    }
+
     async fn wait_to_be_let_in(
         &mut self,
         mut replies: Vec<Value>,
@@ -205,13 +241,17 @@ impl Talk<'_> {
         }
     }
 
-    async fn ask(&mut self, commands: &[Cmd]) -> Result<Vec<Value>, Refusal> {
+    pub(crate) async fn say(&mut self, commands: &[Cmd]) -> io::Result<()> {
         let mut bytes = Vec::new();
         for command in commands {
             command.write_packed_command(&mut bytes);
         }
+        self.io.write_all(&bytes).await
+    }
+
+    pub(crate) async fn ask(&mut self, commands: &[Cmd]) -> Result<Vec<Value>, Refusal> {
         // A server that turns us away may have closed already: what it said is worth more than the failed write.
-        let written = self.io.write_all(&bytes).await;
+        let written = self.say(commands).await;
         let mut replies = Vec::with_capacity(commands.len());
         while replies.len() < commands.len() {
             match self.next().await {
@@ -228,7 +268,8 @@ impl Talk<'_> {
         Ok(replies)
     }
 
-    async fn next(&mut self) -> Result<Value, Refusal> {
+    /// The next reply, or push. Dropping it loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Value, Refusal> {
         let mut buffer = [0; 4096];
         loop {
             if let Some(value) = self.arrived.pop_front() {

@@ -21,7 +21,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::timer;
 use crate::transport::{Farewell, Io, Socket};
 
-pub(crate) use greet::{Greeting, Identity};
+pub(crate) use greet::{Greeting, Identity, Refusal, Talk, role};
 pub(crate) use net::Network;
 pub use steps::{Place, Steps};
 
@@ -51,21 +51,57 @@ pub(crate) async fn dial(
     limit: Limit,
     max_reply: usize,
 ) -> Result<Connection, Error> {
+    let berth = Berth::new(held, limit.time);
+    let (io, greeting) =
+        greeted(connector, target, &berth, limit, max_reply).await.map_err(|failed| failed.leave(&berth))?;
+    let held = berth.take().ok_or_else(|| given_up(target))?;
+    Ok(Connection { io, held, greeting })
+}
+
+/// Why a server was not reached.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// No connection came about, and none will.
+    refused: bool,
+}
+
+impl Failed {
+    fn leave(self, berth: &Berth) -> Error {
+        if self.refused
+            && let Some(held) = berth.take()
+        {
+            held.leave(Farewell::PeerGone);
+        }
+        self.error
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, refused: false }
+    }
+}
+
+/// The same for a place that may be tried with several servers in turn.
+pub(crate) async fn greeted(
+    connector: &dyn Connector,
+    target: &Target,
+    berth: &Arc<Berth>,
+    limit: Limit,
+    max_reply: usize,
+) -> Result<(Box<dyn Io>, Greeting), Failed> {
     let began = Instant::now();
-    let (mut io, berth) = open(connector, target, held, limit).await?;
+    let mut io = open(connector, target, berth, limit).await?;
     let left = limit.time.saturating_sub(began.elapsed());
     let mut loading = None;
     let greeting = greet::greet(&mut *io, target, max_reply, began + limit.time, &mut loading);
     match timer::within(left, greeting).await {
-        Some(Ok(greeting)) => {
-            let held = berth.take().ok_or_else(|| given_up(target))?;
-            Ok(Connection { io, held, greeting })
-        }
-        Some(Err(greet::Refusal::Said(server))) => Err(turned_away(target, server)),
-        Some(Err(greet::Refusal::Failed(why))) => Err(away(target, &why)),
+        Some(Ok(greeting)) => Ok((io, greeting)),
+        Some(Err(Refusal::Said(server))) => Err(turned_away(target, server).into()),
+        Some(Err(Refusal::Failed(why))) => Err(away(target, &why).into()),
         None => Err(match loading {
-            Some(server) => turned_away(target, server),
-            None => away(target, &format!("connected, but no answer to the greeting within {limit}")),
+            Some(server) => turned_away(target, server).into(),
+            None => away(target, &format!("connected, but no answer to the greeting within {limit}")).into(),
         }),
     }
 }
@@ -77,33 +113,31 @@ pub(crate) async fn dial_raw(
     held: Held,
     limit: Limit,
 ) -> Result<(Box<dyn Io>, Held), Error> {
-    let (io, berth) = open(connector, target, held, limit).await?;
+    let berth = Berth::new(held, limit.time);
+    let io = open(connector, target, &berth, limit).await.map_err(|failed| failed.leave(&berth))?;
     let held = berth.take().ok_or_else(|| given_up(target))?;
     Ok((io, held))
 }
 
-async fn open(
+/// Connects within `limit`; the place knows of it.
+pub(crate) async fn open(
     connector: &dyn Connector,
     target: &Target,
-    held: Held,
+    berth: &Arc<Berth>,
     limit: Limit,
-) -> Result<(Box<dyn Io>, Arc<Berth>), Error> {
-    let berth = Berth::new(held, limit.time);
+) -> Result<Box<dyn Io>, Failed> {
     let dialled = match timer::within(limit.time, connector.dial(target, limit.time)).await {
         Some(Ok(dialled)) => dialled,
         Some(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
-            if let Some(held) = berth.take() {
-                held.leave(Farewell::PeerGone);
-            }
-            return Err(away(target, &error.to_string()));
+            return Err(Failed { error: away(target, &error.to_string()), refused: true });
         }
-        _ => return Err(away(target, &format!("no connection within {limit}"))),
+        _ => return Err(away(target, &format!("no connection within {limit}")).into()),
     };
     if berth.fill(&dialled.socket) {
-        Ok((dialled.io, berth))
+        Ok(dialled.io)
     } else {
         dialled.socket.abort();
-        Err(given_up(target))
+        Err(given_up(target).into())
     }
 }
 
@@ -123,7 +157,7 @@ impl fmt::Display for Limit {
 }
 
 /// In the server's words, but for what it may have quoted of our credentials.
-fn turned_away(target: &Target, server: RedisError) -> Error {
+pub(crate) fn turned_away(target: &Target, server: RedisError) -> Error {
     let code = server.code().unwrap_or("ERR").to_owned();
     let detail = server.detail().unwrap_or_default().trim_end_matches('.').replace(['\r', '\n'], " ");
     let said = target.scrub(&format!("{code} {detail}"));
@@ -135,13 +169,13 @@ fn turned_away(target: &Target, server: RedisError) -> Error {
     Error::from_server(Kind::Away, Outcome::NotSent, message, server)
 }
 
-fn given_up(target: &Target) -> Error {
+pub(crate) fn given_up(target: &Target) -> Error {
     let why = format!(
         "the connection to Redis at {target} was given up: its runtime was parked, or the pool closed"
     );
     Error::not_sent(Kind::Cut, why)
 }
 
-fn away(target: &Target, why: &str) -> Error {
+pub(crate) fn away(target: &Target, why: &str) -> Error {
     Error::not_sent(Kind::Away, format!("Redis at {target} is unavailable: {why}"))
 }

@@ -30,6 +30,8 @@ impl Connector for Network {
         match &target.address {
             Address::Tcp { host, port } => self.tcp(host, *port, limit).await,
             Address::Unix(path) => unix(path).await,
+            // They are asked first, by whoever has them.
+            Address::Sentinel(_) => Err(io::ErrorKind::AddrNotAvailable.into()),
         }
     }
 }
@@ -60,7 +62,7 @@ impl Network {
         for (index, address) in addresses.iter().enumerate() {
             // One dead address must not use up what the others could have had.
             let share = limit.saturating_sub(began.elapsed()) / (addresses.len() - index) as u32;
-            match timer::within(share, self.connect(*address, share)).await {
+            match timer::within(share, self.connect(host, *address, share)).await {
                 Some(Ok(dialled)) => return Ok(dialled),
                 Some(Err(error)) => last = error,
                 None => last = io::ErrorKind::TimedOut.into(),
@@ -69,22 +71,22 @@ impl Network {
         Err(last)
     }
 
-    async fn connect(&self, address: SocketAddr, limit: Duration) -> io::Result<Dialled> {
+    async fn connect(&self, host: &str, address: SocketAddr, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
         let stream = self.open(address).await?;
         // A little less than there is, so that a handshake can still say that it is what took so long.
-        self.secure(stream, limit.saturating_sub(began.elapsed()) * 19 / 20).await
+        self.secure(stream, host, limit.saturating_sub(began.elapsed()) * 19 / 20).await
     }
 
     #[cfg(feature = "tls")]
-    pub(super) async fn secure(&self, stream: TcpStream, limit: Duration) -> io::Result<Dialled> {
+    pub(super) async fn secure(&self, stream: TcpStream, host: &str, limit: Duration) -> io::Result<Dialled> {
         let Some(tls) = &self.tls else { return plain(stream) };
         let socket = Arc::new(Beneath(Duplicate::of(&SockRef::from(&stream))?));
-        Ok(Dialled { io: Box::new(tls.wrap(stream, limit).await?), socket })
+        Ok(Dialled { io: Box::new(tls.wrap(stream, host, limit).await?), socket })
     }
 
     #[cfg(not(feature = "tls"))]
-    pub(super) async fn secure(&self, stream: TcpStream, _: Duration) -> io::Result<Dialled> {
+    pub(super) async fn secure(&self, stream: TcpStream, _: &str, _: Duration) -> io::Result<Dialled> {
         plain(stream)
     }
 

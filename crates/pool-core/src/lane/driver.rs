@@ -158,6 +158,7 @@ impl<'a> Driver<'a> {
         }
         if delivered.rebuild && self.context.may_rebuild(now) {
             self.lane.give_way();
+            self.context.disown(self.lane.greeting());
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Drop for Guard {
 }
 
 /// Dials while keeping the deadlines of those who wait.
-async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Connection, Option<Lease>> {
+async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result<Connection, Option<Lease>> {
     let lane = &*guard.lane;
     let mut dial = pin!(context.connect(context.config.connect_timeout, patient));
     let mut timer = Timer::default();
@@ -121,6 +121,10 @@ async fn connect(guard: &Guard, context: &Context, patient: bool) -> Result<Conn
 pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Connection) -> Option<Lease> {
     let socket = connection.held.socket();
     lane.install(connection.held, connection.greeting, context.config.socket_timeout, Instant::now());
+    if lane.greeting().and_then(|greeting| greeting.node.as_ref()).is_some_and(|node| context.is_stale(node))
+    {
+        lane.give_way();
+    }
     let mut driver = Driver::new(lane, context, connection.io, socket);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);

@@ -6,6 +6,7 @@ use super::handle::{Lane, Use, fill, wake};
 use super::machine::{Filled, Phase};
 use crate::budget::Tenant;
 use crate::error::{Error, Kind};
+use crate::sentinel::Node;
 use crate::transport::Farewell;
 
 impl Tenant for Lane {
@@ -64,6 +65,19 @@ impl Tenant for Lane {
     fn give_up(&self) {
         let cause = Error::not_sent(Kind::Cut, "the connection's runtime is parked and its place was needed");
         self.end(&cause, Farewell::Abort);
+    }
+
+    fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, cut: bool) {
+        let node = self.greeting().and_then(|greeting| greeting.node.as_deref());
+        if !node.is_some_and(is_stale) || self.retire() {
+            return;
+        }
+        if cut && self.in_flight() > 0 {
+            let why = "another server is the master now, and the one before did not answer any more";
+            self.end(&Error::not_sent(Kind::Cut, why), Farewell::Abort);
+        } else {
+            self.give_way();
+        }
     }
 
     fn cut(&self, cause: &Error) {

@@ -34,11 +34,36 @@ macro_rules! settings {
 }
 
 impl PoolBuilder {
-    /// Where Redis is: `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path`.
+    /// Where Redis is: `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, `unix:///path`, or
+    /// `redis+sentinel://host:port,host:port/master_name[/db]`.
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.config.url = url.into();
         self
+    }
+
+    /// The master of this name, which these sentinels (`host` or `host:port`, 26379 if there is no port) know: the same
+    /// as [`url`](Self::url) with `redis+sentinel://`. A user, a password or a database of the master needs the URL.
+    #[must_use]
+    pub fn sentinel<H: AsRef<str>>(mut self, master: &str, hosts: impl IntoIterator<Item = H>) -> Self {
+        let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
+        let master = percent_encoding::utf8_percent_encode(master, percent_encoding::NON_ALPHANUMERIC);
+        self.config.url = format!("redis+sentinel://{}/{master}", hosts.join(","));
+        self
+    }
+
+    /// The password that sentinels ask for. The URL's is that of the master.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.config.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// The user and the password that sentinels know us by. The URL's are those of the master.
+    #[must_use]
+    pub fn sentinel_login(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
+        self.config.sentinel_username = Some(username.into());
+        self.sentinel_password(password)
     }
 
     /// TLS: a PEM file of the certificates that may vouch for the server, in place of the platform's. It is read at

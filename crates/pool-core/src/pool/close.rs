@@ -82,7 +82,7 @@ pub(crate) async fn close(shared: Arc<Shared>) -> CloseReport {
 }
 
 fn shut(shared: &Shared) {
-    if shared.context.breaker.shut() {
+    if shared.context.shut() {
         shared.context.state.send_replace(State::Closed);
         if !shared.embedded {
             tracing::info!(target: "cenote", address = %shared.context.target, "closing the Redis pool");

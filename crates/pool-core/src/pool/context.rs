@@ -14,6 +14,7 @@ use crate::config::{PoolConfig, Target};
 use crate::dial::{self, Connection, Connector, Greeting, Identity, Limit, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
+use crate::sentinel::{self, Node, Sentinel};
 use crate::timer;
 use crate::transport::Io;
 
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) breaker: Breaker,
     pub(crate) state: watch::Sender<State>,
     pub(crate) seen: Seen,
+    /// Who knows where Redis is, if that is not in the target itself.
+    pub(crate) sentinel: Option<Sentinel>,
     connector: Box<dyn Connector>,
     born: Instant,
     /// When a reply last came, in nanoseconds since `born`; 0 before the first.
@@ -95,6 +98,7 @@ impl Context {
             breaker: Breaker::new(backoff, probe_limit),
             state: watch::Sender::new(State::Idle),
             seen: Seen::default(),
+            sentinel: Sentinel::of(&target),
             connector: Box::new(network),
             born: Instant::now(),
             last_reply: AtomicU64::new(0),
@@ -124,20 +128,70 @@ impl Context {
 
     /// Dials and greets within `limit`. A patient dial waits for a place in the budget; another one goes
     /// without when there is none.
-    pub(crate) async fn connect(&self, limit: Duration, patient: bool) -> Result<Connection, Error> {
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        limit: Duration,
+        patient: bool,
+    ) -> Result<Connection, Error> {
         let held = self.place(patient).await?;
         let max_reply = self.config.max_reply_bytes;
         let limit = self.limit(limit);
-        let connection = dial::dial(&*self.connector, &self.target, held, limit, max_reply).await?;
-        self.unless_closed(connection)
+        let connection = match &self.sentinel {
+            None => dial::dial(&*self.connector, &self.target, held, limit, max_reply).await,
+            Some(sentinel) => {
+                let connection = sentinel.dial(&*self.connector, held, limit, max_reply).await;
+                sentinel::tend(self, Instant::now());
+                connection
+            }
+        };
+        self.unless_closed(connection?)
     }
 
     /// Dials without greeting.
-    pub(crate) async fn connect_raw(&self) -> Result<(Box<dyn Io>, Held), Error> {
+    pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held), Error> {
         let held = self.place(true).await?;
         let limit = self.limit(self.config.connect_timeout);
-        let dialled = dial::dial_raw(&*self.connector, &self.target, held, limit).await?;
-        self.unless_closed(dialled)
+        let dialled = match &self.sentinel {
+            None => dial::dial_raw(&*self.connector, &self.target, held, limit).await,
+            Some(sentinel) => {
+                let dialled = sentinel.dial_raw(&*self.connector, held, limit).await;
+                sentinel::tend(self, Instant::now());
+                dialled
+            }
+        };
+        self.unless_closed(dialled?)
+    }
+
+    pub(crate) fn connector(&self) -> &dyn Connector {
+        &*self.connector
+    }
+
+    /// For ever: the pool is closed, or gone. False if it was before.
+    pub(crate) fn shut(&self) -> bool {
+        if let Some(sentinel) = &self.sentinel {
+            sentinel.watch.end();
+        }
+        self.breaker.shut()
+    }
+
+    /// Where the last connection led, if sentinels said where to.
+    pub(crate) fn node(&self) -> Option<Arc<Node>> {
+        self.seen.greeting.lock().as_ref().and_then(|greeting| greeting.node.clone())
+    }
+
+    /// A connection leads to a server that is no master any more.
+    pub(crate) fn is_stale(&self, node: &Node) -> bool {
+        self.sentinel.as_ref().is_some_and(|sentinel| sentinel.is_stale(node))
+    }
+
+    /// A server says that it is no master any more: all that leads there moves.
+    pub(crate) fn disown(&self, greeting: Option<&Greeting>) {
+        if let Some(sentinel) = &self.sentinel
+            && let Some(node) = greeting.and_then(|greeting| greeting.node.as_deref())
+        {
+            sentinel.disown(node);
+            self.budget.forsake(&|node| sentinel.is_stale(node), false);
+        }
     }
 
     async fn place(&self, patient: bool) -> Result<Held, Error> {
@@ -331,11 +385,14 @@ impl Context {
     }
 
     /// Some command was answered, just now.
-    pub(crate) fn reply_seen(&self, now: Instant) {
+    pub(crate) fn reply_seen(self: &Arc<Self>, now: Instant) {
         let nanos = now.saturating_duration_since(self.born).as_nanos() as u64;
         self.last_reply.store(nanos.max(1), Ordering::Relaxed);
         if let Some(outage) = self.breaker.reply_seen(now) {
             self.back(outage);
+        }
+        if self.sentinel.is_some() {
+            sentinel::tend(self, now);
         }
     }
 

@@ -85,7 +85,7 @@ impl Pool {
         }
         let journal = Journal::new(context.config.journal_keys, context.config.journal_bytes);
         let most_exclusive = context.config.max_connections - 1;
-        Self {
+        let pool = Self {
             shared: Arc::new(Shared {
                 context: Arc::new(context),
                 sets: crate::lane::Sets::default(),
@@ -100,7 +100,11 @@ impl Pool {
                 companions: Companions::default(),
                 flushes: Flushes::new(),
             }),
+        };
+        if let Some(sentinel) = &pool.shared.context.sentinel {
+            sentinel.watch.belongs_to(Arc::downgrade(&pool.shared));
         }
+        pool
     }
 
     /// Connects now instead of at the first call. Any number of callers may start a pool; it dials once.

@@ -88,7 +88,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let cause = Error::not_sent(Kind::Closed, "the last handle of the pool was dropped");
-        self.context.breaker.shut();
+        self.context.shut();
         self.sets.end_all(&cause, Farewell::Finish);
         self.hubs.end_all(&cause);
         self.bench.end_all(&cause);

@@ -37,6 +37,8 @@ pub struct Status {
     pub initialized: bool,
     /// Where Redis is, without the password.
     pub url: String,
+    /// With Sentinel: the master that the latest connection leads to, as `host:port`.
+    pub node: Option<String>,
     /// The server's version, as it greeted.
     pub server_version: Option<String>,
     /// `master` or `replica`, as it greeted.
@@ -106,6 +108,7 @@ pub(crate) fn status(shared: &Shared) -> Status {
         required: config.required,
         initialized: connected > 0 || shared.embedded,
         url: if shared.embedded { "embedded".to_owned() } else { context.target.to_string() },
+        node: greeting.node.map(|node| node.address.clone()),
         server_version: greeting.version,
         server_role: greeting.role,
         degraded_since,

@@ -20,6 +20,7 @@ use super::topics::Topic;
 use crate::budget::{Held, Tenant};
 use crate::dedicated::Place;
 use crate::error::{Error, Kind};
+use crate::sentinel::Node;
 use crate::transport::Farewell;
 
 pub(super) struct Hub {
@@ -27,6 +28,8 @@ pub(super) struct Hub {
     state: Mutex<State>,
     /// The connection, while there is one; taken by whoever ends it.
     held: Mutex<Option<Held>>,
+    /// Where that leads, if sentinels said where to.
+    node: Mutex<Option<Arc<Node>>>,
     /// Its place among the exclusive connections, kept from the first connection to the end.
     place: Mutex<Option<Place>>,
 }
@@ -47,7 +50,13 @@ pub(super) type Acks = Vec<oneshot::Receiver<Result<(), Error>>>;
 impl Hub {
     pub(super) fn new(runtime: runtime::Id) -> Arc<Self> {
         let state = State { machine: Machine::default(), driver: None, ended: false, deserted: None };
-        Arc::new(Self { runtime, state: Mutex::new(state), held: Mutex::new(None), place: Mutex::new(None) })
+        Arc::new(Self {
+            runtime,
+            state: Mutex::new(state),
+            held: Mutex::new(None),
+            node: Mutex::new(None),
+            place: Mutex::new(None),
+        })
     }
 
     pub(super) fn runtime(&self) -> runtime::Id {
@@ -161,7 +170,8 @@ impl Hub {
     ///
     /// Invariant: `held` is set before `ended` is looked at, and [`end`](Self::end) sets `ended` before it takes
     /// `held`, so one of the two finds the other's work. The same holds for `place`.
-    pub(super) fn install(&self, held: Held) -> bool {
+    pub(super) fn install(&self, held: Held, node: Option<Arc<Node>>) -> bool {
+        *self.node.lock() = node;
         *self.held.lock() = Some(held);
         let live = !self.has_ended();
         if !live {
@@ -222,6 +232,13 @@ impl Tenant for Hub {
     fn drain(&self) {}
 
     fn give_up(&self) {}
+
+    /// Its subscribers are told of a gap, and it connects again.
+    fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, _: bool) {
+        if self.node.lock().as_deref().is_some_and(is_stale) {
+            self.leave_connection(Farewell::Abort);
+        }
+    }
 
     fn cut(&self, cause: &Error) {
         self.end(cause, Farewell::Abort);

@@ -142,8 +142,12 @@ impl Work {
     async fn serve(&mut self, guard: &Guard, connection: Connection) -> bool {
         let Connection { io, held, greeting } = connection;
         let hub = &*guard.hub;
-        if !hub.install(held) {
+        let node = greeting.node.clone();
+        if !hub.install(held, node.clone()) {
             return true;
+        }
+        if node.is_some_and(|node| self.context.is_stale(&node)) {
+            hub.leave_connection(Farewell::Abort);
         }
         let protocol = if greeting.resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
         let opened = Instant::now();

@@ -25,7 +25,8 @@ use crate::timer;
 
 /// How TLS is spoken to one server.
 pub(crate) struct Tls {
-    name: ServerName<'static>,
+    /// In place of the host that is dialled.
+    name: Option<ServerName<'static>>,
     identity: Option<Identity>,
     /// Made at once from files of ours, and at the first dial from the platform's certificates.
     client: OnceCell<TlsConnector>,
@@ -38,16 +39,16 @@ struct Identity {
 
 impl Tls {
     pub(crate) fn new(config: &PoolConfig, target: &Target) -> Result<Self, Problem> {
-        let host = match &target.address {
-            Address::Tcp { host, .. } => host.as_str(),
-            Address::Unix(_) => "localhost",
+        let hosts = match &target.address {
+            Address::Tcp { host, .. } => vec![host.as_str()],
+            Address::Unix(_) => Vec::new(),
+            Address::Sentinel(sentinels) => sentinels.hosts.iter().map(|(host, _)| host.as_str()).collect(),
         };
-        let (setting, name) = match &config.tls_server_name {
-            Some(name) => ("REDIS_TLS_SERVER_NAME", name.as_str()),
-            None => ("REDIS_URL", host),
-        };
-        let name = ServerName::try_from(name.to_owned())
-            .map_err(|_| Problem::new(setting, format!("{name:?}"), "a DNS name or an IP address"))?;
+        let name = config.tls_server_name.as_deref();
+        let name = name.map(|name| server_name("REDIS_TLS_SERVER_NAME", name)).transpose()?;
+        if name.is_none() {
+            hosts.into_iter().try_for_each(|host| server_name("REDIS_URL", host).map(drop))?;
+        }
         let identity = match (&config.tls_cert_file, &config.tls_key_file) {
             (Some(chain), Some(key)) => Some(Identity::read(chain, key)?),
             _ => None,
@@ -70,9 +71,13 @@ impl Tls {
     }
 
     /// The handshake, within `limit`.
-    pub(super) async fn wrap(&self, stream: TcpStream, limit: Duration) -> io::Result<Stream> {
+    pub(super) async fn wrap(&self, stream: TcpStream, host: &str, limit: Duration) -> io::Result<Stream> {
+        let name = match &self.name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
+        };
         let client = self.client.get_or_try_init(|| self.trust_the_platform()).await?;
-        match timer::within(limit, client.connect(self.name.clone(), stream)).await {
+        match timer::within(limit, client.connect(name, stream)).await {
             Some(Ok(tls)) => Ok(Stream::new(tls)),
             Some(Err(error)) => Err(explain(error)),
             None => Err(io::Error::other(format!(
@@ -95,6 +100,11 @@ impl Tls {
         }
         connector(roots, self.identity.as_ref()).map_err(io::Error::other)
     }
+}
+
+fn server_name(setting: &'static str, name: &str) -> Result<ServerName<'static>, Problem> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| Problem::new(setting, format!("{name:?}"), "a DNS name or an IP address"))
 }
 
 fn connector(roots: RootCertStore, identity: Option<&Identity>) -> Result<TlsConnector, TlsError> {

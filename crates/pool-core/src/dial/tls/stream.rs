@@ -162,7 +162,7 @@ mod tests {
         let tls = Tls::new(&config, &target).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test of what follows a dial")]
         let stream = TcpStream::connect(address).await.unwrap();
-        let ours = tls.wrap(stream, SOON).await.unwrap();
+        let ours = tls.wrap(stream, "127.0.0.1", SOON).await.unwrap();
         (ours, accepted.await.unwrap().unwrap())
     }
 
