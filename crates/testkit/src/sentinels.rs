@@ -21,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct SentinelsBuilder {
     password: Option<String>,
     sentinel_password: Option<String>,
+    persistent: bool,
 }
 
 /// The set. Dropping it ends all of its processes.
@@ -51,6 +52,12 @@ impl SentinelsBuilder {
     /// The sentinels ask everybody for this one.
     pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
         self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// What a node acknowledged survives its end, as with [`ServerBuilder::persistent`].
+    pub fn persistent(mut self) -> Self {
+        self.persistent = true;
         self
     }
 
@@ -100,6 +107,9 @@ impl SentinelsBuilder {
             .arg("repl-ping-replica-period", "1");
         if let Some(password) = &self.password {
             node = node.password(password).arg("masterauth", password);
+        }
+        if self.persistent {
+            node = node.persistent();
         }
         if let Some(master) = master {
             node = node.arg("replicaof", format!("{} {}", master.ip(), master.port()));
@@ -178,12 +188,14 @@ impl Sentinels {
     /// Starts what was killed, and returns when the one follows the other and the sentinels know it: then there can be a
     /// failover again.
     pub fn heal(&self) {
-        let master = self.master().addr();
-        for node in self.nodes.iter().filter(|node| !node.is_running()) {
-            node.restart();
+        let (ip, port): (String, String) =
+            self.sentinels[0].observer().get(&["SENTINEL", "get-master-addr-by-name", NAME]);
+        for node in self.nodes.iter().filter(|node| node.port().to_string() != port) {
+            if !node.is_running() {
+                node.restart();
+            }
             // The sentinels would say so too, ten seconds later.
-            let (ip, port) = (master.ip().to_string(), master.port().to_string());
-            node.observer().get::<()>(&["REPLICAOF", &ip, &port]);
+            let _ = node.observer().command(&["REPLICAOF", &ip, &port]);
         }
         eventually(LIMIT, "there is a master with a replica that follows it", || {
             let any =
