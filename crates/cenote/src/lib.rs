@@ -100,5 +100,6 @@ mod pages {
         outage: "docs/outage.md",
         pubsub: "docs/pubsub.md",
         replies: "docs/replies.md",
+        sentinel: "docs/sentinel.md",
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cenote::redis::{AsyncCommands, RedisResult};
 use cenote::{FallbackLru, Pool, PoolBuilder, PoolConfig};
-use cenote_testkit::{Answer, Authority, Canned, Proxy, Server, blackhole_addr, dead_port};
+use cenote_testkit::{Answer, Authority, Canned, Proxy, Server, StandInSentinel, blackhole_addr, dead_port};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const SHORT: Duration = Duration::from_millis(100);
@@ -78,6 +78,13 @@ async fn at_the_door(real: &mut Vec<String>) {
         real.push(refusal(at(Canned::replying(said.repeat(9)).url())).await);
     }
     real.push(refusal(at(Canned::http().url())).await);
+}
+
+async fn at_the_sentinels(real: &mut Vec<String>) {
+    let ignorant: Vec<StandInSentinel> = (0..3).map(|_| StandInSentinel::naming(None)).collect();
+    let three = Pool::builder().sentinel("main", ignorant.iter().map(|it| it.addr().to_string()));
+    real.push(refusal(three).await);
+    real.push(refusal(at(StandInSentinel::naming(dead_port()).url())).await);
 }
 
 async fn over_tls(real: &mut Vec<String>) {
@@ -164,6 +171,7 @@ fn each_message_that_the_table_quotes_is_one_that_a_pool_gives() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         at_the_door(&mut real).await;
         over_tls(&mut real).await;
+        at_the_sentinels(&mut real).await;
         on_the_way(&mut real).await;
         beside_redis(&mut real).await;
     });

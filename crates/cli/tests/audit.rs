@@ -106,7 +106,7 @@ fn each_place_has_a_replacement_that_there_is() {
         "cenote::Pool::conn",
         "cenote::Pool::subscriber",
         "cenote::redis",
-        "none yet: Cenote has no Cluster and no Sentinel",
+        "none yet: Cenote has no Cluster",
     ];
     let shims = ["deadpool", "bb8", "connection_manager", "r2d2", "globals"];
     let shims = shims.map(|module| format!("cenote_compat_shim::{module}"));

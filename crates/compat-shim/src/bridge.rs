@@ -89,6 +89,73 @@ pub(crate) fn pool_as(info: &ConnectionInfo) -> RedisResult<Pool> {
     Ok(pool)
 }
 
+/// A master that sentinels know.
+#[cfg(feature = "sentinel")]
+pub(crate) struct Sentinels<'a> {
+    pub(crate) sentinels: &'a [ConnectionInfo],
+    pub(crate) master: &'a str,
+    pub(crate) tls: bool,
+    pub(crate) node: &'a redis::RedisConnectionInfo,
+}
+
+/// The pool that asks one of these sentinels for the same master.
+#[cfg(feature = "sentinel")]
+pub(crate) fn pool_by(wanted: &Sentinels<'_>) -> RedisResult<Pool> {
+    let url = wanted.url()?;
+    let same = |pool: &&Pool| asks_the_same(&pool.status().url, &url);
+    if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
+        return Ok(pool.clone());
+    }
+    let mut others = OTHERS.lock();
+    if let Some(pool) = others.iter().find(same) {
+        return Ok(pool.clone());
+    }
+    let mut builder = Pool::builder().url(url);
+    let login = wanted.sentinels.first().map(ConnectionInfo::redis_settings);
+    if let Some(password) = login.and_then(redis::RedisConnectionInfo::password) {
+        builder = match login.and_then(redis::RedisConnectionInfo::username) {
+            Some(name) => builder.sentinel_login(name, password),
+            None => builder.sentinel_password(password),
+        };
+    }
+    let pool = builder.build()?;
+    others.push(pool.clone());
+    Ok(pool)
+}
+
+#[cfg(feature = "sentinel")]
+impl Sentinels<'_> {
+    fn url(&self) -> RedisResult<String> {
+        let unknown = || unsupported("sentinels are reached by TCP: the shared pool knows no other way");
+        let mut hosts = Vec::new();
+        for sentinel in self.sentinels {
+            let (host, port, _) = network(sentinel.addr()).ok_or_else(unknown)?;
+            hosts.push(format!("{}:{port}", in_url(&host)));
+        }
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        let (credentials, hosts, master) = (credentials(self.node), hosts.join(","), encoded(self.master));
+        Ok(format!("{scheme}+sentinel://{credentials}{hosts}/{master}/{}", self.node.db()))
+    }
+}
+
+/// Both are Sentinel's URLs, with a sentinel in common and the same master.
+#[cfg(feature = "sentinel")]
+fn asks_the_same(one: &str, other: &str) -> bool {
+    let parts = |url: &str| {
+        let (scheme, rest) = url.split_once("+sentinel://")?;
+        let (hosts, master) = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).split_once('/')?;
+        let master = percent_encoding::percent_decode_str(master.split('/').next()?).decode_utf8().ok()?;
+        let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
+        Some((scheme.to_owned(), hosts, master.into_owned()))
+    };
+    match (parts(one), parts(other)) {
+        (Some((scheme, hosts, master)), Some((other_scheme, others, other_master))) => {
+            scheme == other_scheme && master == other_master && hosts.iter().any(|host| others.contains(host))
+        }
+        _ => false,
+    }
+}
+
 fn same_server(one: &ConnectionAddr, other: &ConnectionAddr) -> bool {
     match (one, other) {
         (ConnectionAddr::Unix(path), ConnectionAddr::Unix(other_path)) => path == other_path,
@@ -128,17 +195,23 @@ fn url_of(info: &ConnectionInfo) -> RedisResult<String> {
     let unknown = || unsupported("this kind of address is not known to the shared pool");
     let (host, port, tls) = network(info.addr()).ok_or_else(unknown)?;
     let scheme = if tls { "rediss" } else { "redis" };
-    let host = if host.contains(':') {
+    Ok(format!("{scheme}://{}{}:{port}/{db}", credentials(settings), in_url(&host)))
+}
+
+fn in_url(host: &str) -> String {
+    if host.contains(':') {
         format!("[{host}]")
     } else {
-        encoded(&host).replace("%2E", ".").replace("%2D", "-")
-    };
-    let credentials = match (name, password) {
+        encoded(host).replace("%2E", ".").replace("%2D", "-")
+    }
+}
+
+fn credentials(settings: &redis::RedisConnectionInfo) -> String {
+    match (settings.username().map(encoded), settings.password().map(encoded)) {
         (None, None) => String::new(),
         (name, None) => format!("{}@", name.unwrap_or_default()),
         (name, Some(password)) => format!("{}:{password}@", name.unwrap_or_default()),
-    };
-    Ok(format!("{scheme}://{credentials}{host}:{port}/{db}"))
+    }
 }
 
 fn encoded(text: &str) -> String {

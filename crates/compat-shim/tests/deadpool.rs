@@ -145,13 +145,55 @@ async fn a_server_that_does_not_answer_is_given_up_after_the_second_that_redis_g
 
 #[cfg(all(feature = "cluster", feature = "sentinel"))]
 #[tokio::test]
-async fn cluster_and_sentinel_resolve_and_say_that_they_are_not_served() {
+async fn cluster_and_replicas_resolve_and_say_that_they_are_not_served() {
     use cenote_compat_shim::deadpool::{cluster, sentinel};
 
     let pool = cluster::Config::default().create_pool(Some(Runtime::Tokio1)).unwrap();
     let error = pool.get().await.map(drop).unwrap_err();
     assert!(error.to_string().contains("Redis Cluster is not served"), "{error}");
-    let pool = sentinel::Config::default().create_pool(Some(Runtime::Tokio1)).unwrap();
+    let replicas =
+        sentinel::Config { server_type: sentinel::SentinelServerType::Replica, ..Default::default() };
+    let pool = replicas.create_pool(Some(Runtime::Tokio1)).unwrap();
     let error = pool.get().await.map(drop).unwrap_err();
-    assert!(error.to_string().contains("Redis Sentinel is not served"), "{error}");
+    assert!(error.to_string().contains("masters only"), "{error}");
+}
+
+#[cfg(feature = "sentinel")]
+#[tokio::test]
+async fn a_pool_of_sentinels_follows_the_master_out_of_the_shared_pools_budget() {
+    use cenote_compat_shim::deadpool::{RedisConnectionInfo, sentinel};
+    use redis::AsyncCommands;
+
+    let set = cenote_testkit::Sentinels::builder().password("n0de").sentinel_password("s3ntinel").start();
+    let urls: Vec<String> = set.sentinels().iter().map(cenote_testkit::Server::url).collect();
+    let kind = sentinel::SentinelServerType::Master;
+    let node = sentinel::SentinelNodeConnectionInfo {
+        tls_mode: None,
+        redis_connection_info: Some(RedisConnectionInfo {
+            password: Some("n0de".to_owned()),
+            ..RedisConnectionInfo::default()
+        }),
+    };
+    let config = sentinel::Config::from_urls(urls, set.master_name().to_owned(), kind);
+    let pool = config.with_node_connection_info(Some(node)).create_pool(Some(Runtime::Tokio1)).unwrap();
+    let mut conn = within(SOON, pool.get()).await.unwrap();
+    let () = conn.set("k", 1).await.unwrap();
+    drop(conn);
+    let shared = cenote_compat_shim::pools();
+    let shared =
+        shared.iter().find(|pool| pool.status().url.contains("+sentinel")).expect("a pool of its own");
+    assert_eq!(shared.status().connections_in_use, 1);
+
+    let old = set.master().addr();
+    set.node(old).kill();
+    cenote_testkit::eventually_async(3 * SOON, "writes go to the new master", || async {
+        match pool.get().await {
+            Ok(mut conn) => conn.set::<_, _, ()>("k", 2).await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
+    assert_ne!(set.master().addr(), old);
+    assert_eq!(set.master().observer().get::<i64>(&["GET", "k"]), 2);
+    within(SOON, shared.close()).await;
 }

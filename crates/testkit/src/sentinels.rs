@@ -188,8 +188,25 @@ impl Sentinels {
     /// Starts what was killed, and returns when the one follows the other and the sentinels know it: then there can be a
     /// failover again.
     pub fn heal(&self) {
-        let (ip, port): (String, String) =
-            self.sentinels[0].observer().get(&["SENTINEL", "get-master-addr-by-name", NAME]);
+        let named = |sentinel: &Server| -> (String, String) {
+            sentinel.observer().get(&["SENTINEL", "get-master-addr-by-name", NAME])
+        };
+        let agreed = || {
+            let first = named(&self.sentinels[0]);
+            let all_say_so = self.sentinels.iter().all(|sentinel| named(sentinel) == first);
+            let is_one = |node: &Server| {
+                node.port().to_string() == first.1
+                    && node.is_running()
+                    && told(node, "role").as_deref() == Some("master")
+            };
+            (all_say_so && self.nodes.iter().any(is_one)).then_some(first)
+        };
+        let mut master = None;
+        eventually(LIMIT, "the sentinels agree on a master", || {
+            master = agreed();
+            master.is_some()
+        });
+        let (ip, port) = master.expect("they have agreed");
         for node in self.nodes.iter().filter(|node| node.port().to_string() != port) {
             if !node.is_running() {
                 node.restart();

@@ -32,11 +32,14 @@ const MANAGER: &str = "cenote_compat_shim::connection_manager";
 const R2D2: &str = "cenote_compat_shim::r2d2";
 const GLOBALS: &str = "cenote_compat_shim::globals";
 /// Nothing serves it yet.
-const NONE: &str = "none yet: Cenote has no Cluster and no Sentinel";
+const NONE: &str = "none yet: Cenote has no Cluster";
 
 pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Replacement {
     match on {
-        Legacy::Cluster | Legacy::ClusterBuilder | Legacy::Sentinel => at_once(NONE),
+        Legacy::Cluster | Legacy::ClusterBuilder => at_once(NONE),
+        // With a `redis+sentinel://` URL.
+        Legacy::Sentinel if kind == Kind::Connection => at_once(CONN),
+        Legacy::Sentinel => at_once(POOL),
         Legacy::Client if method.contains("pubsub") => at_once(SUBSCRIBER),
         Legacy::Client => match (kind, style) {
             (Kind::Manager, _) => first(CONN, MANAGER),

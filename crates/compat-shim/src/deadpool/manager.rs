@@ -90,16 +90,25 @@ impl managed::Manager for Manager {
         connection: &mut MultiplexedConnection,
         _: &Metrics,
     ) -> managed::RecycleResult<RedisError> {
-        let number = self.ping_number.fetch_add(1, Ordering::Relaxed).to_string();
-        let mut check = redis::Pipeline::with_capacity(2);
-        check.cmd("UNWATCH").ignore().cmd("PING").arg(&number);
-        let (echo,): (String,) = check.query_async(connection).await?;
-        if echo != number {
-            return Err(RecycleError::message("Invalid PING response"));
-        }
+        check(connection, &self.ping_number).await?;
         self.site.count();
         Ok(())
     }
+}
+
+/// Whether it can be handed out again.
+pub(super) async fn check(
+    connection: &mut MultiplexedConnection,
+    number: &AtomicUsize,
+) -> managed::RecycleResult<RedisError> {
+    let number = number.fetch_add(1, Ordering::Relaxed).to_string();
+    let mut check = redis::Pipeline::with_capacity(2);
+    check.cmd("UNWATCH").ignore().cmd("PING").arg(&number);
+    let (echo,): (String,) = check.query_async(connection).await?;
+    if echo != number {
+        return Err(RecycleError::message("Invalid PING response"));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Manager {

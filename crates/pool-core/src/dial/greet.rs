@@ -107,6 +107,8 @@ pub(crate) async fn role(io: &mut dyn Io, target: &Target) -> Result<Option<Stri
                 .map_err(Refusal::Said)?;
             Ok(role)
         }
+        // Who greets it afterwards may have a login that is not the pool's.
+        Err(error) if error.code() == Some("NOAUTH") => Ok(None),
         Err(error) => Err(Refusal::Said(error)),
     }
 }

@@ -166,34 +166,6 @@ impl Context {
         &*self.connector
     }
 
-    /// For ever: the pool is closed, or gone. False if it was before.
-    pub(crate) fn shut(&self) -> bool {
-        if let Some(sentinel) = &self.sentinel {
-            sentinel.watch.end();
-        }
-        self.breaker.shut()
-    }
-
-    /// Where the last connection led, if sentinels said where to.
-    pub(crate) fn node(&self) -> Option<Arc<Node>> {
-        self.seen.greeting.lock().as_ref().and_then(|greeting| greeting.node.clone())
-    }
-
-    /// A connection leads to a server that is no master any more.
-    pub(crate) fn is_stale(&self, node: &Node) -> bool {
-        self.sentinel.as_ref().is_some_and(|sentinel| sentinel.is_stale(node))
-    }
-
-    /// A server says that it is no master any more: all that leads there moves.
-    pub(crate) fn disown(&self, greeting: Option<&Greeting>) {
-        if let Some(sentinel) = &self.sentinel
-            && let Some(node) = greeting.and_then(|greeting| greeting.node.as_deref())
-        {
-            sentinel.disown(node);
-            self.budget.forsake(&|node| sentinel.is_stale(node), false);
-        }
-    }
-
     async fn place(&self, patient: bool) -> Result<Held, Error> {
         let permit = self.permit(patient).await?;
         let held = self.unless_closed(Held::new(self.budget.clone(), permit))?;

@@ -8,6 +8,7 @@
 
 mod ask;
 mod listen;
+mod moving;
 mod search;
 
 use std::future::poll_fn;

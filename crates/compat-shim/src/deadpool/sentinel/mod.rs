@@ -1,28 +1,33 @@
 //! deadpool-redis' names for Redis Sentinel.
 //!
-//! They are here so that code and features resolve. The shared pool does not serve Sentinel yet: every connection fails
-//! with an error of the kind [`InvalidClientConfig`](redis::ErrorKind::InvalidClientConfig) that says so.
+//! Connections to the master come out of the pool that is installed for these sentinels, or of one of their own, which
+//! follows the master. Those to a replica fail with an error of the kind
+//! [`InvalidClientConfig`](redis::ErrorKind::InvalidClientConfig): the shared pool has none.
 
 mod node;
+mod service;
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::sync::atomic::AtomicUsize;
 
 use deadpool::managed;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult, Value,
+};
 
 pub use self::node::{SentinelNodeConnectionInfo, SentinelServerType, TlsMode};
+use self::service::Service;
 pub use super::ConfigError;
-use super::{ConnectionAddr, ConnectionInfo};
-use crate::bridge::unsupported;
+use super::{ConnectionAddr, ConnectionInfo, manager};
+use crate::origin::REPLACEMENT;
 use crate::report::Site;
+use crate::stream;
 
 pub use deadpool::managed::reexports::*;
 pub use deadpool::managed::{BuildError, QueueMode};
-
-const WHY: &str = "Redis Sentinel is not served by the shared pool yet";
 
 /// deadpool's pool of connections to a master or its replicas.
 #[cfg_attr(
@@ -211,7 +216,7 @@ fn default_master_name() -> String {
     "mymaster".to_owned()
 }
 
-/// Would make connections to a master or its replicas.
+/// Makes connections to a master, out of the shared pool's budget.
 #[derive(Debug)]
 #[cfg_attr(
     feature = "deprecated",
@@ -221,7 +226,9 @@ fn default_master_name() -> String {
     )
 )]
 pub struct Manager {
-    _site: Site,
+    service: Service,
+    ping_number: AtomicUsize,
+    site: Site,
 }
 
 impl Manager {
@@ -233,19 +240,15 @@ impl Manager {
     #[track_caller]
     pub fn new<T: IntoConnectionInfo>(
         params: Vec<T>,
-        _service_name: String,
-        _node_connection_info: Option<SentinelNodeConnectionInfo>,
-        _server_type: SentinelServerType,
+        service_name: String,
+        node_connection_info: Option<SentinelNodeConnectionInfo>,
+        server_type: SentinelServerType,
     ) -> RedisResult<Self> {
-        let site = Site::of(
-            "deadpool_redis::sentinel::Pool",
-            "cenote::Pool, once it serves Sentinel",
-            Location::caller(),
-        );
-        for param in params {
-            param.into_connection_info()?;
-        }
-        Ok(Self { _site: site })
+        let site = Site::of("deadpool_redis::sentinel::Pool", REPLACEMENT, Location::caller());
+        let sentinels = params.into_iter().map(IntoConnectionInfo::into_connection_info);
+        let sentinels = sentinels.collect::<RedisResult<Vec<_>>>()?;
+        let service = Service::new(sentinels, service_name, node_connection_info, server_type);
+        Ok(Self { service, ping_number: AtomicUsize::new(0), site })
     }
 }
 
@@ -254,19 +257,24 @@ impl managed::Manager for Manager {
     type Error = RedisError;
 
     async fn create(&self) -> Result<MultiplexedConnection, RedisError> {
-        Err(unsupported(WHY))
+        let (pool, info) = self.service.pool()?;
+        let connection = stream::connect(&pool, info, AsyncConnectionConfig::default(), &self.site).await?;
+        self.site.count();
+        Ok(connection)
     }
 
     async fn recycle(
         &self,
-        _: &mut MultiplexedConnection,
+        connection: &mut MultiplexedConnection,
         _: &Metrics,
     ) -> managed::RecycleResult<RedisError> {
-        Err(unsupported(WHY).into())
+        manager::check(connection, &self.ping_number).await?;
+        self.site.count();
+        Ok(())
     }
 }
 
-/// What `get` would give.
+/// What `get` gives.
 #[cfg_attr(
     feature = "deprecated",
     deprecated(
