@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::breaker::{Backoff, Breaker, Lease};
 use crate::budget::{Budget, Held, Permit};
 use crate::config::{PoolConfig, Target};
-use crate::dial::{self, Connection, Connector, Greeting, Identity, Limit, Network};
+use crate::dial::{Connection, Connector, Greeting, Identity, Limit, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
-use crate::sentinel::{self, Node, Sentinel};
+use crate::sentinel::{self, Sentinel};
 use crate::timer;
 use crate::transport::Io;
 
@@ -134,32 +134,16 @@ impl Context {
         patient: bool,
     ) -> Result<Connection, Error> {
         let held = self.place(patient).await?;
-        let max_reply = self.config.max_reply_bytes;
-        let limit = self.limit(limit);
-        let connection = match &self.sentinel {
-            None => dial::dial(&*self.connector, &self.target, held, limit, max_reply).await,
-            Some(sentinel) => {
-                let connection = sentinel.dial(&*self.connector, held, limit, max_reply).await;
-                sentinel::tend(self, Instant::now());
-                connection
-            }
-        };
-        self.unless_closed(connection?)
+        let connection = self.reach(held, self.limit(limit)).await?;
+        self.unless_closed(connection)
     }
 
     /// Dials without greeting.
     pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held), Error> {
         let held = self.place(true).await?;
         let limit = self.limit(self.config.connect_timeout);
-        let dialled = match &self.sentinel {
-            None => dial::dial_raw(&*self.connector, &self.target, held, limit).await,
-            Some(sentinel) => {
-                let dialled = sentinel.dial_raw(&*self.connector, held, limit).await;
-                sentinel::tend(self, Instant::now());
-                dialled
-            }
-        };
-        self.unless_closed(dialled?)
+        let dialled = self.reach_raw(held, limit).await?;
+        self.unless_closed(dialled)
     }
 
     pub(crate) fn connector(&self) -> &dyn Connector {

@@ -1,12 +1,41 @@
-//! What a pool knows of its master, and how its connections move to another.
+//! How a pool gets to its master, and how its connections move to another.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::Node;
-use crate::dial::Greeting;
+use super::{Node, tend};
+use crate::budget::Held;
+use crate::dial::{self, Connection, Greeting, Limit};
+use crate::error::Error;
 use crate::pool::Context;
+use crate::transport::Io;
 
 impl Context {
+    /// Dials and greets Redis, wherever it is.
+    pub(crate) async fn reach(self: &Arc<Self>, held: Held, limit: Limit) -> Result<Connection, Error> {
+        let (connector, max_reply) = (self.connector(), self.config.max_reply_bytes);
+        let Some(sentinel) = &self.sentinel else {
+            return dial::dial(connector, &self.target, held, limit, max_reply).await;
+        };
+        let connection = sentinel.dial(connector, held, limit, max_reply).await;
+        tend(self, Instant::now());
+        connection
+    }
+
+    /// The same without greeting it.
+    pub(crate) async fn reach_raw(
+        self: &Arc<Self>,
+        held: Held,
+        limit: Limit,
+    ) -> Result<(Box<dyn Io>, Held), Error> {
+        let Some(sentinel) = &self.sentinel else {
+            return dial::dial_raw(self.connector(), &self.target, held, limit).await;
+        };
+        let dialled = sentinel.dial_raw(self.connector(), held, limit).await;
+        tend(self, Instant::now());
+        dialled
+    }
+
     /// For ever: the pool is closed, or gone. False if it was before.
     pub(crate) fn shut(&self) -> bool {
         if let Some(sentinel) = &self.sentinel {
