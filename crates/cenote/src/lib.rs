@@ -33,13 +33,13 @@
 //! | `compat-shim` | the module `compat_shim`: old clients on this pool, one call site at a time | `cenote-compat-shim` |
 //! | `full` | all of the above but `compat-shim` | |
 //! | `tls` | `rediss://` URLs, by rustls | `cenote-pool-core` |
+//! | `metrics` | counters, gauges and histograms of the pool and of what is built on it, by the facade `metrics` | all of them |
 //!
 //! No feature is on by default, and a feature only adds names: it never changes what others do. [`redis`] is
 //! re-exported because its types are part of this interface; its optional parts (`script`, `streams`, ...) are
-//! switched on by depending on `redis` 1.8 with those features. So are the cache's codecs, compression and metrics
-//! (`postcard`, `msgpack`, `lz4`, `zstd`, `metrics`), by depending on `cenote-cache` with them, the events for browsers
-//! of `cenote-pubsub-progress` (`sse`), and the layer for HTTP services and the metrics of `cenote-ratelimit` (`tower`,
-//! `metrics`).
+//! switched on by depending on `redis` 1.8 with those features. So are the cache's codecs and compression
+//! (`postcard`, `msgpack`, `lz4`, `zstd`), by depending on `cenote-cache` with them, the events for browsers of
+//! `cenote-pubsub-progress` (`sse`), and the layer for HTTP services of `cenote-ratelimit` (`tower`).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{

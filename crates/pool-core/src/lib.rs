@@ -15,6 +15,9 @@
 //! pool.close().await; // refuses new work, drains, then cuts
 //! # Ok(()) }
 //! ```
+//!
+//! Features, of which none is on: `tls` (`rediss://` URLs) and `metrics` (for the recorder that is there when a pool is
+//! built). Spans of calls go through `tracing` in any case, at `DEBUG` with the target `cenote::command`.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod answer;
@@ -41,6 +44,7 @@ mod lane;
 mod pool;
 mod push;
 mod sentinel;
+mod telemetry;
 mod timer;
 mod transport;
 

@@ -25,6 +25,7 @@ mod log;
 mod proxy;
 mod run;
 mod sentinels;
+mod scrape;
 mod server;
 mod stand_in;
 
@@ -35,5 +36,6 @@ pub use log::Log;
 pub use proxy::Proxy;
 pub use run::{Watchdog, eventually, eventually_async, is_long, seed, within};
 pub use sentinels::{Sentinels, SentinelsBuilder, Switch};
+pub use scrape::metric;
 pub use server::{Observer, Server, ServerBuilder};
 pub use stand_in::StandInSentinel;

@@ -9,6 +9,7 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use cenote::{Cache, Pool, RateLimiter};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::demo::{self, Demo};
@@ -17,7 +18,7 @@ use crate::jobs::Jobs;
 use crate::loads::Loads;
 use crate::problem::Problem;
 use crate::subscriptions::Subscriptions;
-use crate::{features, health, jobs, live, page, search, subscriptions, webhook};
+use crate::{features, health, jobs, live, metrics, page, search, subscriptions, webhook};
 
 /// A webhook's body is small; a larger one is refused unread.
 const LARGEST_BODY: usize = 64 << 10;
@@ -32,6 +33,7 @@ pub struct App {
     pub(crate) search: RateLimiter,
     pub(crate) jobs: Jobs,
     pub(crate) demo: Option<Arc<Demo>>,
+    pub(crate) metrics: Option<PrometheusHandle>,
     /// Cancelled once the service stops: answers without an end of their own then end, and so do jobs.
     pub(crate) stopping: CancellationToken,
 }
@@ -51,6 +53,7 @@ impl App {
             jobs: Jobs::new(&pool),
             pool,
             demo: None,
+            metrics: None,
             stopping: CancellationToken::new(),
         })
     }
@@ -65,6 +68,12 @@ impl App {
     #[must_use]
     pub fn with_demo(self, demo: Option<Demo>) -> Self {
         Self { demo: demo.map(Arc::new), ..self }
+    }
+
+    /// The same, which tells at `/metrics` what this recorder hears. It must have been there before the pool was built.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Option<PrometheusHandle>) -> Self {
+        Self { metrics, ..self }
     }
 
     pub(crate) fn stopping(self, stopping: CancellationToken) -> Self {
@@ -82,6 +91,7 @@ impl App {
             .route("/style.css", get(page::style))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
+            .route("/metrics", get(metrics::scrape))
             .route("/api/status", get(live::once))
             .route("/api/status/stream", get(live::stream))
             .route("/api/features/me", get(features::me))

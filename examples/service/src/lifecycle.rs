@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
-use crate::settings;
+use crate::{metrics, settings};
 
 /// How long requests may go on once the service was asked to stop.
 const GRACE: Duration = Duration::from_secs(4);
@@ -27,6 +27,8 @@ const GRACE: Duration = Duration::from_secs(4);
 /// a port that is not free; standard error then ends with one sentence that says what to change.
 pub async fn run() -> ExitCode {
     log_to_stderr();
+    // Before the pool: what is built hears of the recorder that is there.
+    let recorder = metrics::recorder();
     let configured = settings::port().and_then(|port| {
         let pool = Pool::builder().env().fallback(FallbackLru::default()).build();
         let app = App::new(pool.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
@@ -42,7 +44,7 @@ pub async fn run() -> ExitCode {
             return fail(1, &format!("cannot listen on 127.0.0.1:{port}: {error}; set PORT to a free one"));
         }
     };
-    match serve(listener, app.with_demo(settings::demo()), signal()).await {
+    match serve(listener, app.with_demo(settings::demo()).with_metrics(recorder), signal()).await {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error.to_string()),
     }
@@ -66,6 +68,7 @@ pub async fn serve(
     let stopping = CancellationToken::new();
     let app = app.stopping(stopping.clone());
     let pool = app.pool.clone();
+    let upkeep = app.metrics.clone().map(|metrics| tokio::spawn(metrics::upkeep(metrics)));
     // Small answers, each written at once: waiting to fill a packet would only delay them.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     // A client that stops reading is cut off, rather than kept for ever.
@@ -86,6 +89,7 @@ pub async fn serve(
         serving.abort();
     }
     let report = pool.close().await;
+    upkeep.iter().for_each(tokio::task::JoinHandle::abort);
     tracing::info!(
         target: "service",
         cut_connections = report.cut_connections,

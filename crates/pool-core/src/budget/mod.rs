@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::sentinel::Node;
+use crate::telemetry::{Counted, Meters};
 use crate::timer;
 use crate::transport::Socket;
 
@@ -35,6 +36,7 @@ const PARKED: Duration = Duration::from_millis(50);
 pub(crate) struct Budget {
     max: usize,
     inner: Mutex<Inner>,
+    meters: Meters,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ pub(crate) struct Permit {
     budget: Arc<Budget>,
     /// Given back by [`Inner::reap`] instead.
     closing: bool,
+    _counted: Counted,
 }
 
 impl Drop for Permit {
@@ -73,8 +76,12 @@ impl Drop for Permit {
 }
 
 impl Budget {
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, inner: Mutex::default() })
+    pub(crate) fn new(max: usize, meters: Meters) -> Arc<Self> {
+        Arc::new(Self { max, inner: Mutex::default(), meters })
+    }
+
+    fn permit(self: &Arc<Self>) -> Permit {
+        Permit { budget: self.clone(), closing: false, _counted: self.meters.connection() }
     }
 
     pub(crate) fn max(&self) -> usize {
@@ -134,7 +141,7 @@ impl Budget {
         let contended = inner.waiters.iter().any(|waiter| waiter.is_looking(now));
         (!contended && inner.used < self.max).then(|| {
             inner.used += 1;
-            Permit { budget: self.clone(), closing: false }
+            self.permit()
         })
     }
 
@@ -166,7 +173,7 @@ impl Budget {
         }
         if inner.used + ahead < self.max {
             inner.used += 1;
-            return Some(Permit { budget: self.clone(), closing: false });
+            return Some(self.permit());
         }
         let tenants: Vec<_> = inner.tenants.iter().filter_map(Weak::upgrade).collect();
         let coming = inner.closing.len() + tenants.iter().filter(|tenant| tenant.is_draining()).count();

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind};
 use crate::lane::{Answer, Lane, Reply, Spare};
 use crate::pool::{Shared, current_runtime};
 use crate::push::execute_with_pubsub;
+use crate::telemetry::{self, Watched};
 use crate::timer;
 
 use call::Call;
@@ -95,6 +96,10 @@ impl Conn {
         lane.submit(payload, Some(now + self.timeout), now, waker, &mut self.spare)
     }
 
+    fn watch(&self, payload: Payload<'_>) -> Option<Box<Watched>> {
+        telemetry::watch(&self.shared.context, payload, "shared")
+    }
+
     /// Sets `lane` to one that may be used here and now.
     fn choose_lane(&mut self) -> Result<(), Error> {
         // Asked anew each time: neither a thread nor a task keeps to one runtime (`block_on` in a blocking task, a
@@ -111,6 +116,15 @@ impl Conn {
 
     /// Sends a command without waiting for its reply.
     fn send_only(&mut self, cmd: &Cmd) -> Result<(), Error> {
+        let watched = self.watch(Payload::One(cmd));
+        let sent = self.send_unawaited(cmd);
+        if let Some(watched) = watched {
+            watched.end(sent.as_ref().map(|()| &Answer::One(Value::Nil)));
+        }
+        sent
+    }
+
+    fn send_unawaited(&mut self, cmd: &Cmd) -> Result<(), Error> {
         let now = Instant::now();
         let deadline = Some(now + self.timeout);
         loop {
@@ -131,6 +145,7 @@ impl Conn {
         let batch: Vec<&Cmd> = payload.commands().collect();
         let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
         let values = execute_with_pubsub(&self.shared.local, &**fallback, &batch, atomic)?;
+        self.shared.context.meters.looked_up(payload, &values);
         Ok(if atomic { answer::dress_as_exec(values, batch.len()) } else { Answer::Many(values) })
     }
 }

@@ -20,7 +20,9 @@ pub(crate) async fn check_out(
     let began = Instant::now();
     let handle = current_runtime()?;
     shared.admit(&handle)?;
-    let (place, lane) = wait_for_place(&shared, &handle, began, limit).await?;
+    let found = wait_for_place(&shared, &handle, began, limit).await;
+    shared.context.meters.dedicated_waited(began.elapsed());
+    let (place, lane) = found?;
     // The pool may have been closed while this call waited.
     shared.admit(&handle)?;
     let held = shared.bench.hold(at);

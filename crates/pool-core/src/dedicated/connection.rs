@@ -1,6 +1,8 @@
 //! An exclusive connection in its holder's hands.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane, Spare};
 use crate::pool::{Shared, current_runtime};
+use crate::telemetry;
 use crate::timer;
 use crate::transport::Farewell;
 
@@ -39,11 +42,13 @@ pub struct Dedicated {
     /// Keys are watched, and nothing else was changed.
     watching: bool,
     spare: Spare,
+    _counted: telemetry::Counted,
 }
 
 impl Dedicated {
     pub(super) fn new(shared: Arc<Shared>, lane: Arc<Lane>, place: Place, held: u64) -> Self {
         let timeout = shared.context.config.socket_timeout;
+        let counted = shared.context.meters.dedicated();
         Self {
             shared,
             lane,
@@ -53,6 +58,7 @@ impl Dedicated {
             fresh: true,
             watching: false,
             spare: Spare::default(),
+            _counted: counted,
         }
     }
 
@@ -111,6 +117,16 @@ impl Dedicated {
     }
 
     async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
+        let Some(watched) = telemetry::watch(&self.shared.context, payload, "dedicated") else {
+            return self.call_unwatched(payload).await;
+        };
+        let mut call = pin!(self.call_unwatched(payload));
+        let result = poll_fn(|cx| watched.within(|| call.as_mut().poll(cx))).await;
+        watched.end(result.as_ref());
+        result
+    }
+
+    async fn call_unwatched(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
         let mut wait = Some(self.timeout);
         let was_changed = self.lane.is_changed();
         for cmd in payload.commands() {

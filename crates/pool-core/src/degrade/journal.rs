@@ -22,6 +22,7 @@ use crate::dial::Identity;
 use crate::error::{Error, Kind};
 use crate::fallback::{Fallback, NotDegradable};
 use crate::lane::Lane;
+use crate::telemetry::Meters;
 
 /// A lease is overdue this long after its holder should have acted.
 const OVERDUE: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ pub(crate) struct Journal {
     most_keys: usize,
     most_bytes: usize,
     epochs: watch::Sender<Epoch>,
+    meters: Meters,
     inner: Mutex<Inner>,
 }
 
@@ -139,12 +141,13 @@ pub(super) enum Why {
 }
 
 impl Journal {
-    pub(crate) fn new(most_keys: usize, most_bytes: usize) -> Self {
+    pub(crate) fn new(most_keys: usize, most_bytes: usize, meters: Meters) -> Self {
         Self {
             local: AtomicBool::new(false),
             most_keys,
             most_bytes,
             epochs: watch::Sender::new(Epoch::default()),
+            meters,
             inner: Mutex::default(),
         }
     }
@@ -194,6 +197,7 @@ impl Journal {
             // Nothing was changed, so nothing is to be removed.
             inner.keys.forget(&added);
         }
+        self.tell(&inner);
         let unattended = inner.is_unattended(Instant::now());
         Ok(Some(Ran { values, began, unattended }))
     }
@@ -215,7 +219,10 @@ impl Journal {
                     self.most_keys, self.most_bytes
                 )
             };
-            let stand_in = stand_in.ok_or_else(|| Error::not_sent(Kind::Overloaded, full()))?;
+            let stand_in = stand_in.ok_or_else(|| {
+                self.meters.journal_refused();
+                Error::not_sent(Kind::Overloaded, full())
+            })?;
             new = inner.keys.new_among(vec![stand_in.to_vec()]);
         }
         for key in &new {
@@ -339,7 +346,9 @@ impl Journal {
             return;
         }
         inner.announced &= !inner.keys.again_if_changed(by.as_ref());
+        self.meters.journal_removed(done.len());
         inner.keys.end_pass(done, by);
+        self.tell(&inner);
         inner.closing = false;
     }
 
@@ -356,8 +365,13 @@ impl Journal {
         }
         fallback.clear();
         *inner = Inner { lease: inner.lease, replays: inner.replays + 1, ..Inner::default() };
+        self.tell(&inner);
         self.local.store(false, Ordering::Release);
         true
+    }
+
+    fn tell(&self, inner: &Inner) {
+        self.meters.journalled(inner.keys.len(), inner.keys.bytes());
     }
 }
 

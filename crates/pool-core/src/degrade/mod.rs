@@ -188,6 +188,7 @@ impl DegradableConn {
                 match self.conn.within(self.limit()).call(payload).await {
                     Ok(replies) => {
                         self.shared.context.seen.by_redis.fetch_add(1, Ordering::Relaxed);
+                        self.shared.context.meters.answered_by_redis();
                         let pending = self.overtaken(payload);
                         return Ok((replies, Source::Redis, pending));
                     }
@@ -200,6 +201,7 @@ impl DegradableConn {
             tokio::task::coop::consume_budget().await;
             if let Some((replies, pending)) = self.locally(&handle, payload, failure, deadline)? {
                 self.shared.context.seen.by_fallback.fetch_add(1, Ordering::Relaxed);
+                self.shared.context.meters.answered_by_fallback();
                 return Ok((replies, Source::Fallback, pending));
             }
             // The replay is catching up, or is over already: look again in a moment. If its holder runs
@@ -283,7 +285,11 @@ impl DegradableConn {
         let batch: Vec<&Cmd> = payload.commands().collect();
         let atomic = matches!(payload, Payload::Batch(pipeline) if pipeline.is_transaction());
         let write = Write { keys, late, why, stand_in: self.stand_in.as_deref() };
-        shared.journal.run(&**fallback, &batch, atomic, write, || shared.context.identity())
+        let ran = shared.journal.run(&**fallback, &batch, atomic, write, || shared.context.identity());
+        if let Ok(Some(ran)) = &ran {
+            shared.context.meters.looked_up(payload, &ran.values);
+        }
+        ran
     }
 
     /// How long it waits for Redis at this moment; for the crate `cenote-cache`.

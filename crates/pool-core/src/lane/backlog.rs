@@ -2,13 +2,27 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::slot::Slot;
 use crate::command::Encoded;
 
 /// A backlog shorter than this is not searched for callers that left.
 const PRUNE: usize = 64;
+
+/// What is left of the window.
+pub(super) struct Room {
+    pub(super) empty: bool,
+    pub(super) commands: usize,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    /// What is larger than the whole window goes alone.
+    pub(super) fn fits(&self, replies: usize, bytes: usize) -> bool {
+        self.empty || (replies <= self.commands && bytes <= self.bytes)
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -17,6 +31,7 @@ pub(super) struct Waiting {
     pub(super) bytes: Vec<u8>,
     pub(super) encoded: Encoded,
     pub(super) deadline: Option<Instant>,
+    pub(super) since: Instant,
 }
 
 #[derive(Debug)]
@@ -24,11 +39,13 @@ pub(super) struct Backlog {
     queue: VecDeque<Waiting>,
     bytes: usize,
     prune_at: usize,
+    /// For whoever tells of them.
+    waits: Vec<Duration>,
 }
 
 impl Backlog {
     pub(super) fn new() -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, prune_at: PRUNE }
+        Self { queue: VecDeque::new(), bytes: 0, prune_at: PRUNE, waits: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,7 +77,7 @@ impl Backlog {
     }
 
     /// The first that is still wanted, if it `fits`.
-    pub(super) fn next(&mut self, fits: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
+    pub(super) fn next(&mut self, now: Instant, fits: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
         while let Some(first) = self.queue.front() {
             let wanted = first.is_wanted();
             if wanted && !fits(first) {
@@ -69,10 +86,17 @@ impl Backlog {
             let first = self.queue.pop_front()?;
             self.bytes -= first.bytes.len();
             if wanted {
+                if cfg!(feature = "metrics") {
+                    self.waits.push(now.saturating_duration_since(first.since));
+                }
                 return Some(first);
             }
         }
         None
+    }
+
+    pub(super) fn take_waits(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.waits)
     }
 
     /// Removes and returns the slots of those that `is_over`.

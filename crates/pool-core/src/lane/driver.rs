@@ -145,7 +145,9 @@ impl<'a> Driver<'a> {
         let delivered = state.machine.deliver(&mut self.values, &mut self.filled, now);
         let round_trip =
             delivered.as_ref().ok().and_then(|delivered| state.pace.came(delivered.replies, now));
+        let waits = state.machine.take_waits();
         drop(state);
+        waits.into_iter().for_each(|waited| self.context.meters.queue_waited(waited));
         fill(&mut self.filled);
         self.values.clear();
         let delivered = delivered?;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
-use super::backlog::{Backlog, Waiting};
+use super::backlog::{Backlog, Room, Waiting};
 use super::slot::{Answer, Slot};
 use crate::codec::ProtocolError;
 use crate::command::{Encoded, Payload};
@@ -24,20 +24,6 @@ use crate::error::{Error, Kind, Outcome};
 pub(crate) struct Window {
     pub(crate) commands: usize,
     pub(crate) bytes: usize,
-}
-
-/// What is left of it.
-struct Room {
-    empty: bool,
-    commands: usize,
-    bytes: usize,
-}
-
-impl Room {
-    /// What is larger than the whole window goes alone.
-    fn fits(&self, replies: usize, bytes: usize) -> bool {
-        self.empty || (replies <= self.commands && bytes <= self.bytes)
-    }
 }
 
 #[derive(Debug)]
@@ -158,7 +144,7 @@ impl Machine {
                     "overloaded: the window is full, and a command whose reply nobody wants cannot wait";
                 return Err(Error::not_sent(Kind::Overloaded, why));
             }
-            self.backlog.push(Waiting { slot, bytes, encoded, deadline });
+            self.backlog.push(Waiting { slot, bytes, encoded, deadline, since: now });
         }
         Ok(())
     }
@@ -215,7 +201,7 @@ impl Machine {
         loop {
             let room = self.room();
             let Some(waiting) =
-                self.backlog.next(|first| room.fits(first.encoded.replies, first.bytes.len()))
+                self.backlog.next(now, |first| room.fits(first.encoded.replies, first.bytes.len()))
             else {
                 return;
             };
@@ -356,6 +342,11 @@ impl Machine {
         self.output = Vec::new();
         self.partial = Vec::new();
         true
+    }
+
+    /// How long those waited who were admitted since it was last asked.
+    pub(super) fn take_waits(&mut self) -> Vec<Duration> {
+        self.backlog.take_waits()
     }
 
     /// Everything that is in flight at this moment comes before this number.

@@ -15,6 +15,7 @@ use crate::dial::{Connection, Connector, Greeting, Identity, Limit, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
 use crate::sentinel::{self, Sentinel};
+use crate::telemetry::{Meters, Server};
 use crate::timer;
 use crate::transport::Io;
 
@@ -37,6 +38,9 @@ pub(crate) struct Context {
     pub(crate) seen: Seen,
     /// Who knows where Redis is, if that is not in the target itself.
     pub(crate) sentinel: Option<Sentinel>,
+    pub(crate) meters: Meters,
+    /// As spans name it.
+    pub(crate) server: Server,
     connector: Box<dyn Connector>,
     born: Instant,
     /// When a reply last came, in nanoseconds since `born`; 0 before the first.
@@ -93,12 +97,15 @@ impl Context {
     pub(crate) fn new(config: PoolConfig, target: Target, network: Network) -> Self {
         let backoff = backoff_of(&config);
         let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
+        let meters = Meters::new(if config.enabled { config.max_connections } else { 0 });
         Self {
-            budget: Budget::new(config.max_connections),
+            budget: Budget::new(config.max_connections, meters.clone()),
             breaker: Breaker::new(backoff, probe_limit),
             state: watch::Sender::new(State::Idle),
             seen: Seen::default(),
             sentinel: Sentinel::of(&target),
+            meters,
+            server: Server::of(&target),
             connector: Box::new(network),
             born: Instant::now(),
             last_reply: AtomicU64::new(0),
@@ -134,16 +141,18 @@ impl Context {
         patient: bool,
     ) -> Result<Connection, Error> {
         let held = self.place(patient).await?;
-        let connection = self.reach(held, self.limit(limit)).await?;
-        self.unless_closed(connection)
+        let connection = self.reach(held, self.limit(limit)).await;
+        self.meters.dialled(connection.is_ok());
+        self.unless_closed(connection?)
     }
 
     /// Dials without greeting.
     pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held), Error> {
         let held = self.place(true).await?;
         let limit = self.limit(self.config.connect_timeout);
-        let dialled = self.reach_raw(held, limit).await?;
-        self.unless_closed(dialled)
+        let dialled = self.reach_raw(held, limit).await;
+        self.meters.dialled(dialled.is_ok());
+        self.unless_closed(dialled?)
     }
 
     pub(crate) fn connector(&self) -> &dyn Connector {
@@ -226,7 +235,9 @@ impl Context {
         }
         let lost = self.seen.lost.load(Ordering::Relaxed);
         let replaced = |reconnects: u64| if reconnects < lost { Some(reconnects + 1) } else { None };
-        let _ = self.seen.reconnects.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replaced);
+        if self.seen.reconnects.fetch_update(Ordering::Relaxed, Ordering::Relaxed, replaced).is_ok() {
+            self.meters.reconnected();
+        }
     }
 
     fn become_ready(&self, from: impl Fn(&State) -> bool) -> bool {
@@ -266,6 +277,7 @@ impl Context {
     pub(crate) fn lane_lost(&self, error: &Error, badly: bool) -> Option<Lease> {
         self.note_error(error);
         self.seen.lost.fetch_add(1, Ordering::Relaxed);
+        self.meters.connection_lost();
         tracing::debug!(target: "cenote", address = %self.target, %error, "a connection was lost");
         if badly { self.trip(error) } else { self.breaker.suspect(Instant::now()) }
     }
@@ -293,6 +305,10 @@ impl Context {
     }
 
     fn degrade(&self, cause: &Error) {
+        self.meters.breaker_opened();
+        if !self.breaker.is_open() {
+            self.meters.breaker_closed();
+        }
         let cause = cause.message().to_owned();
         // A reply may have closed the breaker already. Whoever closes it sets the state after this lock, or finds
         // that this looked after it: either way the last word is that of the breaker.
@@ -328,6 +344,7 @@ impl Context {
     }
 
     fn back(&self, outage: Duration) {
+        self.meters.breaker_closed();
         let back = self.become_ready(|state| matches!(state, State::Degraded { .. }));
         if back && let Some(left_out) = self.chronicle.admit(Instant::now()) {
             tracing::info!(

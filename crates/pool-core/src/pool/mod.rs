@@ -83,7 +83,8 @@ impl Pool {
                 "Redis pool configured"
             );
         }
-        let journal = Journal::new(context.config.journal_keys, context.config.journal_bytes);
+        let meters = context.meters.clone();
+        let journal = Journal::new(context.config.journal_keys, context.config.journal_bytes, meters);
         let most_exclusive = context.config.max_connections - 1;
         let pool = Self {
             shared: Arc::new(Shared {

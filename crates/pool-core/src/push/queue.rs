@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use super::currency::Currency;
 use super::event::{Event, Invalidation, Refusal};
 use super::topics::Topic;
+use crate::telemetry::Meters;
 
 /// How much may wait for one subscriber.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +44,7 @@ struct State {
     end: Option<End>,
     currency: Currency,
     waker: Option<Waker>,
+    meters: Meters,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +68,12 @@ pub(super) enum Next {
 pub(super) type Wakes = Vec<Waker>;
 
 impl Queue {
+    #[cfg(any(test, fuzzing))]
     pub(super) fn new(bounds: Bounds) -> Self {
+        Self::told_to(Meters::default(), bounds)
+    }
+
+    pub(super) fn told_to(meters: Meters, bounds: Bounds) -> Self {
         Self(Mutex::new(State {
             bounds,
             events: VecDeque::new(),
@@ -79,6 +86,7 @@ impl Queue {
             end: None,
             currency: Currency::new(),
             waker: None,
+            meters,
         }))
     }
 
@@ -218,6 +226,7 @@ impl State {
             self.behind = false;
             self.note_currency();
             self.push(Event::Gap);
+            self.meters.gap();
             wakes.extend(self.waker.take());
         }
     }
@@ -241,6 +250,7 @@ impl State {
             if let Some(event) = self.events.remove(oldest) {
                 self.bytes -= cost(&event);
                 self.lagged += 1;
+                self.meters.lagged(1);
                 self.currency.skip();
             }
             let before = oldest.checked_sub(1).and_then(|before| self.events.get(before));

@@ -21,6 +21,7 @@ use super::topics::{Kind, Topic};
 use crate::dedicated::may_be_exclusive;
 use crate::error::{Error, Kind as ErrorKind, Outcome};
 use crate::pool::{Shared, current_runtime};
+use crate::telemetry::Counted;
 use crate::timer;
 
 const EVENTS: usize = 1024;
@@ -71,17 +72,20 @@ pub struct Subscriber {
     topics: HashSet<Topic>,
     timeout: Duration,
     at: &'static Location<'static>,
+    _counted: Counted,
 }
 
 impl Subscriber {
     pub(crate) fn new(shared: Arc<Shared>, at: &'static Location<'static>) -> Self {
-        let queue = Arc::new(Queue::new(Bounds { events: EVENTS, bytes: BYTES }));
+        let meters = shared.context.meters.clone();
+        let counted = meters.subscriber();
+        let queue = Arc::new(Queue::told_to(meters, Bounds { events: EVENTS, bytes: BYTES }));
         let id = shared.hubs.enter(&queue);
         if shared.context.breaker.is_shut() {
             queue.close(&mut Wakes::new());
         }
         let timeout = shared.context.config.socket_timeout;
-        Self { shared, queue, id, hub: None, topics: HashSet::new(), timeout, at }
+        Self { shared, queue, id, hub: None, topics: HashSet::new(), timeout, at, _counted: counted }
     }
 
     /// At most so many events wait, at least one. Default: 1,024.

@@ -6,6 +6,7 @@ mod features;
 mod health;
 mod jobs;
 mod live;
+mod metrics;
 mod process;
 mod search;
 mod subscriptions;
