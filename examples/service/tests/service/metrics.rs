@@ -31,7 +31,7 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     metric(text, name, labels).unwrap_or(0.0)
 }
 
-/// Requests without a pause, in as many tasks, until it is dropped.
+/// Requests without a pause, in as many tasks, until it is dropped. A `#` becomes the number of the request.
 struct Load {
     over: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -45,8 +45,8 @@ impl Load {
             let (over, answered, errors) = (load.over.clone(), load.answered.clone(), load.errors.clone());
             tokio::spawn(async move {
                 while !over.load(Ordering::Relaxed) {
-                    let status = get(addr, path).await.status;
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    let number = answered.fetch_add(1, Ordering::Relaxed).to_string();
+                    let status = get(addr, &path.replace('#', &number)).await.status;
                     errors.fetch_add(usize::from(status >= 500), Ordering::Relaxed);
                 }
             });
@@ -66,7 +66,8 @@ async fn a_prometheus_server_reads_the_service_under_load_and_through_an_outage(
     let server = Server::builder().password("hush-hush").start();
     let process = Process::start(&[("REDIS_URL", &server.url())]);
     let addr = process.addr();
-    let load = Load::on(addr, &["/api/features/me?user=ada", "/api/subscriptions/sub-1", "/api/search?q=a"]);
+    let load =
+        Load::on(addr, &["/api/features/me?user=ada", "/api/features/me?user=#", "/api/search?q=a&user=ada"]);
 
     let busy = until(addr, "calls of three kinds are counted", |text| {
         value(text, "cenote_command_duration_seconds_count", &[]) > 50.0
