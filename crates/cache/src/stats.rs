@@ -49,13 +49,21 @@ pub struct Stats {
 }
 
 macro_rules! counters {
-    ($($field:ident: $metric:literal $(, $label:literal => $value:literal)?;)*) => {
+    ($($field:ident: $metric:literal $(, $label:literal => $value:literal)? $text:literal;)*) => {
         #[derive(Debug)]
-        pub(crate) struct Counters { $(pub(crate) $field: Counter,)* }
+        pub(crate) struct Counters {
+            pub(crate) load_time: Timer,
+            $(pub(crate) $field: Counter,)*
+        }
 
         impl Counters {
             pub(crate) fn new(title: &str) -> Self {
-                Self { $($field: Counter::new(title, $metric, &[$(($label, $value))?]),)* }
+                $(#[cfg(feature = "metrics")]
+                metrics::describe_counter!($metric, metrics::Unit::Count, $text);)*
+                Self {
+                    load_time: Timer::new(title),
+                    $($field: Counter::new(title, $metric, &[$(($label, $value))?]),)*
+                }
             }
 
             pub(crate) fn stats(&self) -> Stats {
@@ -66,21 +74,21 @@ macro_rules! counters {
 }
 
 counters! {
-    l1_hits: "cenote_cache_hits_total", "tier" => "l1";
-    l2_hits: "cenote_cache_hits_total", "tier" => "l2";
-    fallback_hits: "cenote_cache_hits_total", "tier" => "fallback";
-    stale_hits: "cenote_cache_stale_hits_total";
-    absent_hits: "cenote_cache_absent_hits_total";
-    misses: "cenote_cache_misses_total";
-    loads: "cenote_cache_loads_total";
-    load_failures: "cenote_cache_load_failures_total";
-    coalesced: "cenote_cache_coalesced_total";
-    refreshes: "cenote_cache_refreshes_total";
-    not_stored: "cenote_cache_not_stored_total";
-    corrupt: "cenote_cache_corrupt_total";
-    invalidations: "cenote_cache_invalidations_total";
-    pending: "cenote_cache_pending_total";
-    l1_evictions: "cenote_cache_l1_evictions_total";
+    l1_hits: "cenote_cache_hits_total", "tier" => "l1" "Reads answered with a value within its ttl, by the tier that had it";
+    l2_hits: "cenote_cache_hits_total", "tier" => "l2" "Reads answered with a value within its ttl, by the tier that had it";
+    fallback_hits: "cenote_cache_hits_total", "tier" => "fallback" "Reads answered with a value within its ttl, by the tier that had it";
+    stale_hits: "cenote_cache_stale_hits_total" "Reads answered with a value past its ttl";
+    absent_hits: "cenote_cache_absent_hits_total" "Reads answered with the knowledge that there is nothing";
+    misses: "cenote_cache_misses_total" "Reads that found nothing";
+    loads: "cenote_cache_loads_total" "Loaders that were run";
+    load_failures: "cenote_cache_load_failures_total" "Loaders that failed, panicked or were ended at their hard limit";
+    coalesced: "cenote_cache_coalesced_total" "Callers that waited for the loader of another";
+    refreshes: "cenote_cache_refreshes_total" "Loads begun behind a value that is stale or about to be";
+    not_stored: "cenote_cache_not_stored_total" "Loads whose result was not stored";
+    corrupt: "cenote_cache_corrupt_total" "Values that could not be read";
+    invalidations: "cenote_cache_invalidations_total" "Keys that Redis told to have changed";
+    pending: "cenote_cache_pending_total" "Writes and removals of which Redis was yet to be told when the call returned";
+    l1_evictions: "cenote_cache_l1_evictions_total" "Entries that L1 dropped for want of room";
 }
 
 pub(crate) struct Counter {
@@ -135,5 +143,33 @@ impl Counter {
 impl std::fmt::Debug for Counter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.get().fmt(f)
+    }
+}
+
+/// How long something took, for the feature alone.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    #[cfg(feature = "metrics")]
+    metric: metrics::Histogram,
+}
+
+#[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "times are for the feature"))]
+impl Timer {
+    fn new(title: &str) -> Self {
+        #[cfg(feature = "metrics")]
+        metrics::describe_histogram!(
+            "cenote_cache_load_duration_seconds",
+            metrics::Unit::Seconds,
+            "Time of loaders, failed ones included"
+        );
+        Self {
+            #[cfg(feature = "metrics")]
+            metric: metrics::histogram!("cenote_cache_load_duration_seconds", "cache" => title.to_owned()),
+        }
+    }
+
+    pub(crate) fn took(&self, time: std::time::Duration) {
+        #[cfg(feature = "metrics")]
+        self.metric.record(time);
     }
 }

@@ -48,7 +48,8 @@
 //! - A worker that begins in an outage counts by its own clock: if that is far behind, a worker that began before it wins.
 //! - The two tasks live in the runtime that first used them, until it ends. One that is parked for long holds them up.
 //!
-//! With the feature `indicatif`, `Terminal` shows jobs as bars, or as plain lines where there is no terminal.
+//! With the feature `indicatif`, `Terminal` shows jobs as bars, or as plain lines where there is no terminal. With `metrics`
+//! what [`Stats`] counts is told to the recorder that is there when a namespace is first used.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

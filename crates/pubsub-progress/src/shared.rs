@@ -50,7 +50,7 @@ impl Place {
             embedded: pool.state() == State::Embedded,
             workers: Workers::default(),
             hub: Hub::default(),
-            counters: Arc::default(),
+            counters: Arc::new(Counters::new(&settings.namespace)),
             weak: weak.clone(),
             driving: Arc::default(),
             reading: Arc::default(),

@@ -53,32 +53,77 @@ pub struct Stats {
 }
 
 macro_rules! counters {
-    ($($field:ident),*) => {
-        #[derive(Debug, Default)]
+    ($($field:ident: $metric:literal $(, $label:literal => $value:literal)? $text:literal;)*) => {
+        #[derive(Debug)]
         pub(crate) struct Counters { $(pub(crate) $field: Counter,)* }
 
         impl Counters {
+            pub(crate) fn new(namespace: &str) -> Self {
+                $(#[cfg(feature = "metrics")]
+                metrics::describe_counter!($metric, metrics::Unit::Count, $text);)*
+                Self { $($field: Counter::new(namespace, $metric, &[$(($label, $value))?]),)* }
+            }
+
             pub(crate) fn stats(&self) -> Stats {
-                Stats { $($field: self.$field.0.load(Ordering::Relaxed),)* ..Stats::default() }
+                Stats { $($field: self.$field.count.load(Ordering::Relaxed),)* ..Stats::default() }
             }
         }
     };
 }
 
 counters! {
-    published, duplicates, coalesced, failures, retries, fenced, pending, messages, gaps, loads, repairs, stalls, lost,
-    reconnects, lagged
+    published: "cenote_progress_reports_total", "outcome" => "published" "Reports to Redis, by what became of them";
+    duplicates: "cenote_progress_reports_total", "outcome" => "duplicate" "Reports to Redis, by what became of them";
+    failures: "cenote_progress_reports_total", "outcome" => "failed" "Reports to Redis, by what became of them";
+    coalesced: "cenote_progress_coalesced_total" "Changes that were told with a later one";
+    retries: "cenote_progress_retries_total" "Reports of a job whose last one had failed";
+    fenced: "cenote_progress_fenced_total" "Jobs that were refused because another attempt has them or they have ended";
+    pending: "cenote_progress_pending_total" "Ends and flushes of which Redis was yet to be told when the call returned";
+    messages: "cenote_progress_deliveries_total" "Messages about watched jobs that had something new";
+    gaps: "cenote_progress_gaps_total" "Gaps in logs that watchers were told";
+    loads: "cenote_progress_loads_total" "Watched jobs that were read whole from Redis";
+    repairs: "cenote_progress_repairs_total" "Loads that found what no message had told";
+    stalls: "cenote_progress_stalls_total" "How often a watched job was found to be stalled";
+    lost: "cenote_progress_lost_total" "Watched jobs that were found to be lost";
+    reconnects: "cenote_progress_reconnects_total" "How often the connection that listens was back after a loss";
+    lagged: "cenote_progress_lagged_total" "How often messages came faster than they were taken";
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct Counter {
+    count: AtomicU64,
+    #[cfg(feature = "metrics")]
+    metric: metrics::Counter,
+}
 
 impl Counter {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "names are for the feature"))]
+    fn new(namespace: &str, name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
+        #[cfg(feature = "metrics")]
+        let metric = {
+            let mut all = vec![metrics::Label::new("namespace", namespace.to_owned())];
+            all.extend(labels.iter().map(|(name, value)| metrics::Label::new(*name, *value)));
+            metrics::counter!(name, all)
+        };
+        Self {
+            count: AtomicU64::new(0),
+            #[cfg(feature = "metrics")]
+            metric,
+        }
+    }
+
     pub(crate) fn one(&self) {
         self.add(1);
     }
 
     pub(crate) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        self.count.fetch_add(count, Ordering::Relaxed);
+        #[cfg(feature = "metrics")]
+        self.metric.increment(count);
+    }
+}
+
+impl std::fmt::Debug for Counter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.count.load(Ordering::Relaxed).fmt(f)
     }
 }

@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counters by their names as fields of what users see, each with its metric.
 macro_rules! counters {
-    ($counters:ident for $stats:ident { $($field:ident: $metric:literal $(, $label:literal => $value:literal)*;)* }) => {
+    ($counters:ident for $stats:ident {
+        $($field:ident: $metric:literal $(, $label:literal => $value:literal)* $text:literal;)*
+    }) => {
         #[derive(Debug)]
         pub(crate) struct $counters { $(pub(crate) $field: crate::counter::Counter,)* }
 
         impl $counters {
             pub(crate) fn new(limiter: &str) -> Self {
+                $(#[cfg(feature = "metrics")]
+                metrics::describe_counter!($metric, metrics::Unit::Count, $text);)*
                 let counter = |metric, labels: &[_]| crate::counter::Counter::new(limiter, metric, labels);
                 Self { $($field: counter($metric, &[$(($label, $value)),*]),)* }
             }

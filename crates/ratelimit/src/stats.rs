@@ -46,19 +46,19 @@ pub struct Stats {
 
 counters! {
     Counters for Stats {
-        redis_allowed: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "allowed";
-        redis_refused: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "refused";
-        fallback_allowed: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "allowed";
-        fallback_refused: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "refused";
-        leased: "cenote_ratelimit_decisions_total", "source" => "lease", "outcome" => "allowed";
-        blocked_locally: "cenote_ratelimit_decisions_total", "source" => "blocked-locally", "outcome" => "refused";
-        open: "cenote_ratelimit_decisions_total", "source" => "open", "outcome" => "allowed";
-        closed: "cenote_ratelimit_decisions_total", "source" => "closed", "outcome" => "refused";
-        shadowed: "cenote_ratelimit_shadowed_total";
-        misses: "cenote_ratelimit_misses_total";
-        failures: "cenote_ratelimit_failures_total";
-        pauses: "cenote_ratelimit_pauses_total";
-        overflows: "cenote_ratelimit_overflows_total";
-        unsettled: "cenote_ratelimit_unsettled_total";
+        redis_allowed: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "allowed" "Decisions, by who made them and which";
+        redis_refused: "cenote_ratelimit_decisions_total", "source" => "redis", "outcome" => "refused" "Decisions, by who made them and which";
+        fallback_allowed: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "allowed" "Decisions, by who made them and which";
+        fallback_refused: "cenote_ratelimit_decisions_total", "source" => "fallback", "outcome" => "refused" "Decisions, by who made them and which";
+        leased: "cenote_ratelimit_decisions_total", "source" => "lease", "outcome" => "allowed" "Decisions, by who made them and which";
+        blocked_locally: "cenote_ratelimit_decisions_total", "source" => "blocked-locally", "outcome" => "refused" "Decisions, by who made them and which";
+        open: "cenote_ratelimit_decisions_total", "source" => "open", "outcome" => "allowed" "Decisions, by who made them and which";
+        closed: "cenote_ratelimit_decisions_total", "source" => "closed", "outcome" => "refused" "Decisions, by who made them and which";
+        shadowed: "cenote_ratelimit_shadowed_total" "Calls that shadow mode allowed and a limit would have refused";
+        misses: "cenote_ratelimit_misses_total" "Calls that Redis did not answer within the limiter's limit";
+        failures: "cenote_ratelimit_failures_total" "Calls that failed otherwise: Redis was away, or answered with an error";
+        pauses: "cenote_ratelimit_pauses_total" "How often the limiter stopped asking Redis for a second";
+        overflows: "cenote_ratelimit_overflows_total" "Local decisions for keys that shared a bucket because the table was full";
+        unsettled: "cenote_ratelimit_unsettled_total" "Refunds and settlements that did not reach Redis";
     }
 }

@@ -227,7 +227,9 @@ impl<K: Key, V: Send + Sync + 'static> Inner<K, V> {
         let began = Instant::now();
         let keys: Vec<K> = tickets.iter().map(|ticket| ticket.key().clone()).collect();
         let slow = || tickets.iter().for_each(Ticket::slow);
-        let failed = match within_limits(&self.options, slow, || loader(keys)).await {
+        let end = within_limits(&self.options, slow, || loader(keys)).await;
+        namespace.counters.load_time.took(began.elapsed());
+        let failed = match end {
             End::Loaded(loaded) => {
                 self.land_many(tickets, keeper, loaded, began).await;
                 return;

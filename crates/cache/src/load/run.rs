@@ -54,6 +54,7 @@ impl<K: Key, V: Send + Sync + 'static> Load<K, V> {
         let began = Instant::now();
         let end = within_limits(&self.cache.options, || self.ticket.slow(), || loader(cx)).await;
         let cost = began.elapsed();
+        namespace.counters.load_time.took(cost);
         let outcome = match end {
             End::Loaded(value) => {
                 let mut said = said.lock().clone();

@@ -36,16 +36,16 @@ pub struct ConcurrencyStats {
 
 counters! {
     Counters for ConcurrencyStats {
-        redis_granted: "cenote_concurrency_looks_total", "source" => "redis", "outcome" => "granted";
-        redis_full: "cenote_concurrency_looks_total", "source" => "redis", "outcome" => "full";
-        fallback_granted: "cenote_concurrency_looks_total", "source" => "fallback", "outcome" => "granted";
-        fallback_full: "cenote_concurrency_looks_total", "source" => "fallback", "outcome" => "full";
-        open: "cenote_concurrency_looks_total", "source" => "open", "outcome" => "granted";
-        closed: "cenote_concurrency_looks_total", "source" => "closed", "outcome" => "unavailable";
-        misses: "cenote_concurrency_misses_total";
-        failures: "cenote_concurrency_failures_total";
-        pauses: "cenote_concurrency_pauses_total";
-        unrenewed: "cenote_concurrency_unrenewed_total";
-        lost: "cenote_concurrency_lost_total";
+        redis_granted: "cenote_concurrency_looks_total", "source" => "redis", "outcome" => "granted" "Looks for a free permit, by who answered and what";
+        redis_full: "cenote_concurrency_looks_total", "source" => "redis", "outcome" => "full" "Looks for a free permit, by who answered and what";
+        fallback_granted: "cenote_concurrency_looks_total", "source" => "fallback", "outcome" => "granted" "Looks for a free permit, by who answered and what";
+        fallback_full: "cenote_concurrency_looks_total", "source" => "fallback", "outcome" => "full" "Looks for a free permit, by who answered and what";
+        open: "cenote_concurrency_looks_total", "source" => "open", "outcome" => "granted" "Looks for a free permit, by who answered and what";
+        closed: "cenote_concurrency_looks_total", "source" => "closed", "outcome" => "unavailable" "Looks for a free permit, by who answered and what";
+        misses: "cenote_concurrency_misses_total" "Calls that Redis did not answer within the limiter's limit";
+        failures: "cenote_concurrency_failures_total" "Calls that failed otherwise: Redis was away, or answered with an error";
+        pauses: "cenote_concurrency_pauses_total" "How often the limiter stopped asking Redis for a second";
+        unrenewed: "cenote_concurrency_unrenewed_total" "Renewals that Redis did not answer";
+        lost: "cenote_concurrency_lost_total" "Permits that were held and lost";
     }
 }
