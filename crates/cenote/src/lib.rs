@@ -101,5 +101,6 @@ mod pages {
         pubsub: "docs/pubsub.md",
         replies: "docs/replies.md",
         sentinel: "docs/sentinel.md",
+        telemetry: "docs/telemetry.md",
     }
 }

@@ -30,6 +30,8 @@ impl Server {
         let (address, port) = match &target.address {
             Address::Tcp { host, port } => (host.clone(), Some(*port)),
             Address::Unix(path) => (Path::display(path).to_string(), None),
+            // Which server it is changes: by the name that stays, spans before and after belong together.
+            Address::Sentinel(sentinels) => (sentinels.master.clone(), None),
         };
         Self { address, port, database: target.db }
     }

@@ -31,6 +31,20 @@ fn value(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     metric(text, name, labels).unwrap_or(0.0)
 }
 
+fn assert_kinds_are_those_of_the_guide(text: &str) {
+    const GUIDE: &str = include_str!("../../../../docs/telemetry.md");
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let mut count = 0;
+    for (name, kind) in kinds {
+        assert!(
+            GUIDE.contains(&format!("| `{name}` | {kind} |")),
+            "{name} is no {kind} in docs/telemetry.md"
+        );
+        count += 1;
+    }
+    assert!(count > 30, "{text}");
+}
+
 /// Requests without a pause, in as many tasks, until it is dropped. A `#` becomes the number of the request.
 struct Load {
     over: Arc<AtomicBool>,
@@ -78,7 +92,7 @@ async fn a_prometheus_server_reads_the_service_under_load_and_through_an_outage(
     assert_eq!(value(&busy, "cenote_breaker_open", &[]), 0.0);
     assert!(value(&busy, "cenote_connections_in_use", &[]) >= 1.0, "{busy}");
     assert_eq!(value(&busy, "cenote_connections_max", &[]), 20.0);
-    assert!(busy.contains("# TYPE cenote_command_duration_seconds histogram"), "{busy}");
+    assert_kinds_are_those_of_the_guide(&busy);
     assert!(busy.contains("# HELP cenote_command_duration_seconds "), "{busy}");
     assert!(busy.contains("le=\"0.001\""), "{busy}");
 
