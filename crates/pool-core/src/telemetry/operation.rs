@@ -65,7 +65,9 @@ mod tests {
         if atomic {
             pipeline.atomic();
         }
-        names.iter().for_each(|name| drop(pipeline.cmd(name).arg("key")));
+        for name in names {
+            pipeline.cmd(name).arg("key");
+        }
         pipeline
     }
 
