@@ -7,6 +7,15 @@ use crate::stages::Stages;
 use crate::workspace::{self, Package};
 use crate::{no_arguments, tidy};
 
+/// The workspace, and what is one of its own.
+const FORMATTED: &[&str] = &[
+    "cargo fmt --all -- --check",
+    "cargo fmt --manifest-path examples/migrate-deadpool/Cargo.toml -- --check",
+];
+
+/// The first stage of the example and its last; what is between them is built by its long test.
+const EXAMPLE: &[&str] = &["", " --no-default-features --features stage-4"];
+
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     no_arguments(args)?;
     let clippy = "cargo clippy --workspace --all-targets --all-features -- -D warnings";
@@ -14,12 +23,16 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         Command::line("cargo doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-Dwarnings");
 
     let mut stages = Stages::new();
-    stages.run("formatting", || Command::line("cargo fmt --all -- --check").run());
+    stages.run("formatting", || FORMATTED.iter().try_for_each(|line| Command::line(line).run()));
     stages.run("clippy", || Command::line(clippy).run());
     stages.run("documentation", || docs.run());
     stages.run("tidy", tidy::check);
     let packages = workspace::packages()?;
     stages.run("features", || feature_checks(&packages).iter().try_for_each(Command::run));
+    let check = "cargo check --quiet --locked --target-dir target --manifest-path examples/migrate-deadpool/Cargo.toml";
+    stages.run("example", || {
+        EXAMPLE.iter().try_for_each(|flags| Command::line(&format!("{check}{flags}")).run())
+    });
     stages.finish()
 }
 

@@ -24,8 +24,8 @@ pub mod contract;
 mod log;
 mod proxy;
 mod run;
-mod sentinels;
 mod scrape;
+mod sentinels;
 mod server;
 mod stand_in;
 
@@ -35,7 +35,7 @@ pub use clock::ManualClock;
 pub use log::Log;
 pub use proxy::Proxy;
 pub use run::{Watchdog, eventually, eventually_async, is_long, seed, within};
-pub use sentinels::{Sentinels, SentinelsBuilder, Switch};
 pub use scrape::metric;
+pub use sentinels::{Sentinels, SentinelsBuilder, Switch};
 pub use server::{Observer, Server, ServerBuilder};
 pub use stand_in::StandInSentinel;

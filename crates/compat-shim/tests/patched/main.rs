@@ -1,12 +1,19 @@
 //! What was written for the published crates, built on the patch crates with no change of source.
 //!
-//! The programs in `fixtures` are workspaces of their own, with a target folder of their own: what builds one is left to
-//! `--long`.
+//! The programs in `fixtures` and `examples/migrate-deadpool` are workspaces of their own, with a target folder of their
+//! own: what builds one is left to `--long`.
+
+mod example;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cenote_testkit::{Server, is_long};
+
+/// Where they are built.
+fn target() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("programs")
+}
 
 fn cargo(target: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
@@ -23,8 +30,7 @@ fn cargo(target: &Path, args: &[&str]) -> Command {
 /// Runs a program of a fixture against the server: what it printed.
 fn run(fixture: &str, package: &str, program: &str, server: &Server) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("programs");
-    let output = cargo(&target, &["run", "--quiet", "--package", package, "--bin", program])
+    let output = cargo(&target(), &["run", "--quiet", "--package", package, "--bin", program])
         .current_dir(folder)
         .env("REDIS_URL", server.url())
         .output()
@@ -43,8 +49,8 @@ fn one_line_in_the_manifest_changes_nothing_that_a_program_prints() {
         return;
     }
     for (program, expected) in [
-        ("deadpool", include_str!("programs/tests/deadpool.txt")),
-        ("bb8", include_str!("programs/tests/bb8.txt")),
+        ("deadpool", include_str!("../programs/tests/deadpool.txt")),
+        ("bb8", include_str!("../programs/tests/bb8.txt")),
     ] {
         for fixture in ["patched", "upstream"] {
             let server = Server::start();
@@ -67,7 +73,7 @@ fn every_use_is_warned_of_in_words_that_name_what_replaces_it() {
     let warnings: Vec<_> =
         text.lines().filter(|line| line.contains(": warning: use of deprecated ")).collect();
     let warnings: String = warnings.iter().map(|line| format!("{}\n", line.replace('\\', "/"))).collect();
-    assert_eq!(warnings, include_str!("fixtures/patched/deprecated/warnings.txt"), "{text}");
+    assert_eq!(warnings, include_str!("../fixtures/patched/deprecated/warnings.txt"), "{text}");
     for line in warnings.lines() {
         // The names are held to be there by the test `replacements` of the crate `cenote`.
         let names = ["`cenote::Pool`", "`cenote::Cache`"];
