@@ -21,6 +21,7 @@ use crate::transport::Io;
 
 use super::State;
 use super::chronicle::Chronicle;
+use super::seen::Seen;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
@@ -63,33 +64,6 @@ pub(crate) struct Proof(Arc<Context>);
 impl Drop for Proof {
     fn drop(&mut self) {
         self.0.proven.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What was observed of the server, for the status.
-#[derive(Default)]
-pub(crate) struct Seen {
-    pub(crate) greeting: Mutex<Option<Greeting>>,
-    /// How often that lock was given another identity than it had.
-    server_changes: AtomicU64,
-    pub(crate) last_error: Mutex<Option<String>>,
-    pub(crate) dials: AtomicU64,
-    pub(crate) connected: AtomicU64,
-    pub(crate) reconnects: AtomicU64,
-    /// Calls on degradable connections, by who answered.
-    pub(crate) by_redis: AtomicU64,
-    pub(crate) by_fallback: AtomicU64,
-    lost: AtomicU64,
-    latency_us: AtomicU64,
-}
-
-impl Seen {
-    /// A moving average over whole batches, from writing one to its last reply.
-    pub(crate) fn latency(&self) -> Option<Duration> {
-        match self.latency_us.load(Ordering::Relaxed) {
-            0 => None,
-            us => Some(Duration::from_micros(us)),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod close;
 mod companions;
 mod context;
 mod flush;
+mod seen;
 mod shared;
 mod state;
 mod status;

@@ -20,7 +20,7 @@ pub(crate) enum Reach {
 pub(crate) enum Road {
     Plain,
     #[cfg(feature = "tls")]
-    Tls(Authority),
+    Tls(Box<Authority>),
 }
 
 impl Road {
@@ -28,7 +28,7 @@ impl Road {
         match reach {
             Reach::Plain => Self::Plain,
             #[cfg(feature = "tls")]
-            Reach::Tls => Self::Tls(Authority::new()),
+            Reach::Tls => Self::Tls(Box::new(Authority::new())),
         }
     }
 
