@@ -213,7 +213,12 @@ fn connections_move_when_a_sentinel_says_so_and_in_the_next_runtime_as_well() {
     let second = runtime();
     second.block_on(async {
         let mut conn = pool.conn();
-        let () = conn.set("k", 1).await.unwrap();
+        let mut held = pool.dedicated().await.unwrap();
+        let () = held.set("k", 1).await.unwrap();
+        let replicas = redis::cmd("WAIT").arg(1).arg(0).query_async::<i64>(&mut held).await;
+        assert_eq!(replicas.unwrap(), 1, "the replica has it");
+        drop(held);
+        let () = conn.set("other", 1).await.unwrap();
         eventually_async(SOON, "one sentinel is listened to, by the second", || async {
             listeners(&set) == 1
         })

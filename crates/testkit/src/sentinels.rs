@@ -180,6 +180,15 @@ impl Sentinels {
         self.nodes.iter().find(is_master).expect("one of them is the master")
     }
 
+    /// How long the master must be silent for there to be a failover; 600 ms at first. On a busy machine a master that is
+    /// well may be silent for so long, too.
+    pub fn be_patient_for(&self, silence: Duration) {
+        let millis = silence.as_millis().to_string();
+        for sentinel in &self.sentinels {
+            sentinel.observer().get::<()>(&["SENTINEL", "SET", NAME, "down-after-milliseconds", &millis]);
+        }
+    }
+
     /// How often another server became the master.
     pub fn switches(&self) -> Vec<Switch> {
         self.switches.lock().clone()
