@@ -124,6 +124,12 @@ async fn commands_over_tls_cancelled_at_every_stage_through_five_kills_never_cro
     commands_cancelled_at_every_stage_through_five_kills_never_cross(Reach::Tls, commands).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_through_sentinel_cancelled_at_every_stage_through_five_kills_never_cross() {
+    let commands = if cenote_testkit::is_long() { COMMANDS } else { COMMANDS / 5 };
+    commands_cancelled_at_every_stage_through_five_kills_never_cross(Reach::Sentinel, commands).await;
+}
+
 async fn commands_cancelled_at_every_stage_through_five_kills_never_cross(reach: Reach, commands: usize) {
     let _watchdog = Watchdog::new(Duration::from_secs(400));
     let seed = seed();
@@ -176,6 +182,11 @@ async fn no_id_reported_not_sent_was_stored_and_every_id_answered_was() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls_no_id_reported_not_sent_was_stored_and_every_id_answered_was() {
     outcomes_are_what_happened(Reach::Tls).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn through_sentinel_no_id_reported_not_sent_was_stored_and_every_id_answered_was() {
+    outcomes_are_what_happened(Reach::Sentinel).await;
 }
 
 async fn outcomes_are_what_happened(reach: Reach) {
@@ -248,6 +259,11 @@ async fn a_write_whose_reply_is_cut_is_not_replayed_and_a_read_is() {
 #[tokio::test]
 async fn over_tls_a_write_whose_reply_is_cut_is_not_replayed_and_a_read_is() {
     only_a_read_is_replayed(Reach::Tls).await;
+}
+
+#[tokio::test]
+async fn through_sentinel_a_write_whose_reply_is_cut_is_not_replayed_and_a_read_is() {
+    only_a_read_is_replayed(Reach::Sentinel).await;
 }
 
 async fn only_a_read_is_replayed(reach: Reach) {

@@ -20,6 +20,21 @@ impl Row {
     pub(crate) fn reached(self, reach: Reach) -> Self {
         match reach {
             Reach::Plain => self,
+            // A replica is left at the first such answer, and refused from then on.
+            Reach::Sentinel if self.name == "role change" => {
+                let left = |says: Sees, then, reads| says.then(then).reads(reads);
+                let says = || Sees::first(Said("READONLY"));
+                // Often it is an increment that is told so, and not a write.
+                let perhaps = Sees::nothing().perhaps(Said("READONLY"));
+                let sees = columns(
+                    left(says(), Unavailable, Sees::first(Unavailable)),
+                    left(perhaps, Fallback, Sees::first(Fallback)),
+                    left(says(), Unavailable, Sees::nothing().perhaps(Unavailable)),
+                    Sees::nothing(),
+                );
+                Self { sees, ..self }
+            }
+            Reach::Sentinel => self,
             // A server that is full says so before TLS begins, where nobody can hear it.
             #[cfg(feature = "tls")]
             Reach::Tls => {

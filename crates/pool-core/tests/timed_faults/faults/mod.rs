@@ -6,8 +6,7 @@ mod network;
 mod ours;
 mod process;
 
-/// Rows that every run shows over TLS too. The others do so when there is time.
-#[cfg(feature = "tls")]
+/// Rows that every run shows over TLS too, and through Sentinel. The others do so when there is time.
 const ALWAYS: [&str; 8] = [
     "half_open",
     "reset_mid_reply",
@@ -27,6 +26,13 @@ macro_rules! tests {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn plain() {
                 super::$family::$fault(Reach::Plain).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn through_sentinel() {
+                if cenote_testkit::is_long() || super::ALWAYS.contains(&stringify!($fault)) {
+                    super::$family::$fault(Reach::Sentinel).await;
+                }
             }
 
             #[cfg(feature = "tls")]
