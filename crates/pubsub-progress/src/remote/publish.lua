@@ -4,7 +4,8 @@
 -- the job already. They do as little as they can, and are answered by a number: 0 if the report was taken, 1 if it had been
 -- before, and 2 more if the worker is to stop.
 local channel, owner, at, l, head, state = ARGV[1], ARGV[2], ARGV[3], ARGV[5], ARGV[7], ARGV[8]
--- b: a worker begins; u: one that began while Redis was away; r: also what has ended well; f: lines before the first one are gone; c: the worker is stopping.
+-- b: a worker begins; u: one that began while Redis was away; r: also what has ended well; f: lines before the first one are
+-- gone; c: the worker is stopping.
 local keep, status, flags, first = ARGV[9], ARGV[10], ARGV[11], 15
 
 local had = redis.call('HMGET', KEYS[1], 'run', 'o', 'v', 'l', 'st', 'c')
