@@ -24,7 +24,9 @@ pub enum Error {
         at: Position,
     },
     /// Another attempt has taken over.
-    #[error("another attempt has the job, with the number {run}: only one with a higher number takes it over")]
+    #[error(
+        "another attempt has the job, with the number {run}: only one with a higher number takes it over"
+    )]
     Fenced {
         /// The attempt that has the job now.
         run: u64,
