@@ -84,7 +84,9 @@ fn every_use_is_warned_of_in_words_that_name_what_replaces_it() {
 #[test]
 fn a_published_crate_that_brings_deadpool_redis_works_on_the_patch_crate() {
     if !is_long() {
-        println!("not run: oxana brings fifty crates with it; cargo xtask test --long runs it");
+        println!(
+            "not run: oxana brings fifty crates with it, a minute of building; cargo xtask test --long runs it"
+        );
         return;
     }
     let server = Server::start();
