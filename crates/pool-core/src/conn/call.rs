@@ -14,7 +14,6 @@ use crate::command::Payload;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane, Reply};
 use crate::pool::current_runtime;
-use crate::telemetry::Watched;
 
 /// A call that failed, and the lane it was last on.
 pub(crate) struct Failure {
@@ -29,8 +28,6 @@ pub(crate) struct Call<'a> {
     conn: Option<&'a mut Conn>,
     payload: Payload<'a>,
     stage: Stage<'a>,
-    /// `None` where nobody listens.
-    watched: Option<Box<Watched>>,
 }
 
 enum Stage<'a> {
@@ -41,7 +38,7 @@ enum Stage<'a> {
 
 impl<'a> Call<'a> {
     pub(super) fn new(conn: &'a mut Conn, payload: Payload<'a>) -> Self {
-        Self { conn: Some(conn), payload, stage: Stage::Unsent, watched: None }
+        Self { conn: Some(conn), payload, stage: Stage::Unsent }
     }
 }
 
@@ -50,33 +47,6 @@ impl Future for Call<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let (Stage::Unsent, Some(conn)) = (&this.stage, &this.conn) {
-            this.watched = conn.watch(this.payload);
-        }
-        match this.watched.take() {
-            None => this.advance(cx),
-            Some(watched) => this.advance_watched(watched, cx),
-        }
-    }
-}
-
-impl Call<'_> {
-    #[cold]
-    fn advance_watched(
-        &mut self,
-        watched: Box<Watched>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Answer, Failure>> {
-        let polled = watched.within(|| self.advance(cx));
-        match &polled {
-            Poll::Ready(result) => watched.end(result.as_ref().map_err(|failure| &failure.error)),
-            Poll::Pending => self.watched = Some(watched),
-        }
-        polled
-    }
-
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
-        let this = self;
         if let Some(conn) = &mut this.conn {
             let (began, error) = match &mut this.stage {
                 Stage::Sent { reply, began } => match ready!(reply.poll(cx, &mut conn.spare)) {

@@ -90,14 +90,26 @@ impl Conn {
         Call::new(self, payload)
     }
 
+    /// The same for what others ask for; whoever listens hears of it.
+    pub(crate) async fn call_for(&mut self, payload: Payload<'_>) -> Result<Answer, Failure> {
+        if telemetry::listens(&self.shared.context) {
+            return self.call_watched(payload).await;
+        }
+        self.call(payload).await
+    }
+
+    async fn call_watched(&mut self, payload: Payload<'_>) -> Result<Answer, Failure> {
+        self.watch(payload).follow(self.call(payload), |failure| &failure.error).await
+    }
+
     fn submit(&mut self, payload: Payload<'_>, now: Instant, waker: &Waker) -> Result<Reply, Error> {
         self.choose_lane()?;
         let Some(lane) = &self.lane else { return Err(Error::closed()) };
         lane.submit(payload, Some(now + self.timeout), now, waker, &mut self.spare)
     }
 
-    fn watch(&self, payload: Payload<'_>) -> Option<Box<Watched>> {
-        telemetry::watch(&self.shared.context, payload, "shared")
+    fn watch(&self, payload: Payload<'_>) -> Watched {
+        Watched::begin(&self.shared.context, payload, "shared")
     }
 
     /// Sets `lane` to one that may be used here and now.
@@ -116,11 +128,12 @@ impl Conn {
 
     /// Sends a command without waiting for its reply.
     fn send_only(&mut self, cmd: &Cmd) -> Result<(), Error> {
+        if !telemetry::listens(&self.shared.context) {
+            return self.send_unawaited(cmd);
+        }
         let watched = self.watch(Payload::One(cmd));
         let sent = self.send_unawaited(cmd);
-        if let Some(watched) = watched {
-            watched.end(sent.as_ref().map(|()| &Answer::One(Value::Nil)));
-        }
+        watched.end(sent.as_ref().map(|()| &Answer::One(Value::Nil)));
         sent
     }
 
@@ -165,6 +178,12 @@ impl ConnectionLike for Conn {
         if cmd.is_no_response() {
             return Box::pin(async move { Ok(self.send_only(cmd).map(|()| Value::Nil)?) });
         }
+        // Looked at here, so that a call that nobody listens to is no larger for it.
+        if telemetry::listens(&self.shared.context) {
+            return Box::pin(async move {
+                answer::one(self.call_watched(payload).await.map_err(|failure| failure.error))
+            });
+        }
         Box::pin(call::One(self.call(payload)))
     }
 
@@ -183,7 +202,7 @@ impl ConnectionLike for Conn {
                 return answer::many(self.execute_locally(payload), pipeline, offset, count);
             }
             payload.commands().try_for_each(command::check_shared)?;
-            let result = self.call(payload).await.map_err(|failure| failure.error);
+            let result = self.call_for(payload).await.map_err(|failure| failure.error);
             answer::many(result, pipeline, offset, count)
         })
     }

@@ -1,8 +1,6 @@
 //! An exclusive connection in its holder's hands.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +16,7 @@ use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane, Spare};
 use crate::pool::{Shared, current_runtime};
-use crate::telemetry;
+use crate::telemetry::{self, Watched};
 use crate::timer;
 use crate::transport::Farewell;
 
@@ -117,13 +115,11 @@ impl Dedicated {
     }
 
     async fn call(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {
-        let Some(watched) = telemetry::watch(&self.shared.context, payload, "dedicated") else {
-            return self.call_unwatched(payload).await;
-        };
-        let mut call = pin!(self.call_unwatched(payload));
-        let result = poll_fn(|cx| watched.within(|| call.as_mut().poll(cx))).await;
-        watched.end(result.as_ref());
-        result
+        if telemetry::listens(&self.shared.context) {
+            let watched = Watched::begin(&self.shared.context, payload, "dedicated");
+            return watched.follow(self.call_unwatched(payload), |error| error).await;
+        }
+        self.call_unwatched(payload).await
     }
 
     async fn call_unwatched(&mut self, payload: Payload<'_>) -> Result<Answer, Error> {

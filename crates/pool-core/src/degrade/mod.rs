@@ -185,7 +185,7 @@ impl DegradableConn {
         loop {
             let mut failure = None;
             if !self.shared.journal.is_local() {
-                match self.conn.within(self.limit()).call(payload).await {
+                match self.conn.within(self.limit()).call_for(payload).await {
                     Ok(replies) => {
                         self.shared.context.seen.by_redis.fetch_add(1, Ordering::Relaxed);
                         self.shared.context.meters.answered_by_redis();

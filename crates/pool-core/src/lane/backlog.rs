@@ -95,8 +95,8 @@ impl Backlog {
         None
     }
 
-    pub(super) fn take_waits(&mut self) -> Vec<Duration> {
-        std::mem::take(&mut self.waits)
+    pub(super) fn take_waits(&mut self) -> Option<Vec<Duration>> {
+        (!self.waits.is_empty()).then(|| std::mem::take(&mut self.waits))
     }
 
     /// Removes and returns the slots of those that `is_over`.

@@ -147,7 +147,7 @@ impl<'a> Driver<'a> {
             delivered.as_ref().ok().and_then(|delivered| state.pace.came(delivered.replies, now));
         let waits = state.machine.take_waits();
         drop(state);
-        waits.into_iter().for_each(|waited| self.context.meters.queue_waited(waited));
+        waits.into_iter().flatten().for_each(|waited| self.context.meters.queue_waited(waited));
         fill(&mut self.filled);
         self.values.clear();
         let delivered = delivered?;

@@ -345,7 +345,7 @@ impl Machine {
     }
 
     /// How long those waited who were admitted since it was last asked.
-    pub(super) fn take_waits(&mut self) -> Vec<Duration> {
+    pub(super) fn take_waits(&mut self) -> Option<Vec<Duration>> {
         self.backlog.take_waits()
     }
 

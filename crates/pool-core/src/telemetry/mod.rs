@@ -17,4 +17,4 @@ pub(crate) use meters::{Counted, Meters};
 pub(crate) use operation::Operation;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use silent::{Counted, Meters};
-pub(crate) use watch::{Server, Watched, watch};
+pub(crate) use watch::{Server, Watched, listens};

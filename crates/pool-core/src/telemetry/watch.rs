@@ -1,6 +1,8 @@
 //! A call that somebody listens to: its span, its time, and what became of it.
 
+use std::future::{Future, poll_fn};
 use std::path::Path;
+use std::pin::pin;
 use std::time::Instant;
 
 use redis::Value;
@@ -37,18 +39,15 @@ impl Server {
     }
 }
 
-/// Begins to watch a call, if anybody listens.
+/// Whether a call is to be watched.
 #[inline]
-pub(crate) fn watch(
-    context: &Context,
-    payload: Payload<'_>,
-    connection: &'static str,
-) -> Option<Box<Watched>> {
-    let traced = tracing::enabled!(target: "cenote::command", Level::DEBUG);
-    if traced || context.meters.is_heard() {
-        return Some(Box::new(Watched::begin(context, payload, connection, traced)));
-    }
-    None
+pub(crate) fn listens(context: &Context) -> bool {
+    context.meters.is_heard() || is_traced()
+}
+
+#[inline]
+fn is_traced() -> bool {
+    tracing::enabled!(target: "cenote::command", Level::DEBUG)
 }
 
 /// Dropped before its end it tells that the caller has gone.
@@ -63,17 +62,24 @@ pub(crate) struct Watched {
 
 impl Watched {
     #[cold]
-    fn begin(context: &Context, payload: Payload<'_>, connection: &'static str, traced: bool) -> Self {
+    pub(crate) fn begin(context: &Context, payload: Payload<'_>, connection: &'static str) -> Self {
         let operation = Operation::of(payload);
         let meters = context.meters.clone();
         meters.call_begins();
-        let span = if traced { span(&context.server, operation, connection) } else { Span::none() };
+        let span = if is_traced() { span(&context.server, operation, connection) } else { Span::none() };
         Self { span, operation, began: Instant::now(), meters, ended: false }
     }
 
-    /// What happens meanwhile happens in its span.
-    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.span.in_scope(work)
+    /// The call to its end. What happens meanwhile happens in its span.
+    pub(crate) async fn follow<E>(
+        self,
+        call: impl Future<Output = Result<Answer, E>>,
+        error: impl Fn(&E) -> &Error,
+    ) -> Result<Answer, E> {
+        let mut call = pin!(call);
+        let result = poll_fn(|cx| self.span.in_scope(|| call.as_mut().poll(cx))).await;
+        self.end(result.as_ref().map_err(error));
+        result
     }
 
     pub(crate) fn end(mut self, result: Result<&Answer, &Error>) {
