@@ -5,7 +5,7 @@ use std::path::{self, Path};
 use anyhow::Result;
 
 use crate::command::Command;
-use crate::{install, usage};
+use crate::{install, telemetry, usage};
 
 const PACKAGE: &str = "cenote-benches";
 
@@ -13,7 +13,10 @@ const PACKAGE: &str = "cenote-benches";
 const EVERYTHING: &str = "all";
 /// The criterion benches of single parts.
 const MICRO: &str = "micro";
-const SUBJECTS: &[&str] = &["pool", "dedicated", "lru", "cache", "ratelimit", "progress", MICRO, EVERYTHING];
+/// What telemetry costs a command, which takes two builds.
+const TELEMETRY: &str = "telemetry";
+const SUBJECTS: &[&str] =
+    &["pool", "dedicated", "lru", "cache", "ratelimit", "progress", MICRO, TELEMETRY, EVERYTHING];
 
 /// A flag, and what comes after it.
 struct Flag {
@@ -43,6 +46,9 @@ struct Request<'a> {
 
 pub(crate) fn run(args: &[&str]) -> Result<()> {
     let request = parse(args)?;
+    if request.subject == TELEMETRY {
+        return telemetry::run(&request.flags);
+    }
     if request.needs_server() {
         install::ensure_server()?;
     }
@@ -141,7 +147,7 @@ mod tests {
         let needs = |subject| parse(&[subject]).unwrap().needs_server();
         assert_eq!(
             SUBJECTS.iter().map(|subject| needs(subject)).collect::<Vec<_>>(),
-            [true, true, false, true, true, true, false, true]
+            [true, true, false, true, true, true, false, true, true]
         );
     }
 
@@ -154,7 +160,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused_with_what_is() {
         let cases: [(&[&str], &str); 8] = [
-            (&["pond"], "there is pool, dedicated, lru, cache, ratelimit, progress, micro, all"),
+            (&["pond"], "there is pool, dedicated, lru, cache, ratelimit, progress, micro, telemetry, all"),
             (&["pool", "lru"], "one too many"),
             (&["--quik"], "there is --quick, --json, "),
             (&["--quick", "pool", "--quick"], "--quick is given twice"),

@@ -40,6 +40,17 @@ pub(crate) const BROWSER: Program = Program {
     brew: "--cask chromium",
 };
 
+/// Counts instructions, for a bench.
+pub(crate) const VALGRIND: Program = Program {
+    what: "Valgrind",
+    names: &["valgrind"],
+    variable: None,
+    apt: "valgrind",
+    dnf: "valgrind",
+    apk: "valgrind",
+    brew: "valgrind",
+};
+
 /// How a package manager installs.
 struct Manager {
     program: &'static str,

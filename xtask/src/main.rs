@@ -7,6 +7,7 @@ mod demo;
 mod install;
 mod lint;
 mod stages;
+mod telemetry;
 mod test;
 mod tidy;
 mod workspace;
@@ -37,8 +38,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        flags: "[pool|dedicated|lru|cache|ratelimit|progress|micro|all] [--quick] [--json FILE] [--write-docs]",
-        about: "measure Cenote beside its peers, or (micro) its parts; --write-docs puts tables and charts into docs/bench",
+        flags: "[pool|dedicated|lru|cache|ratelimit|progress|micro|telemetry|all] [--quick] [--json FILE] [--write-docs]",
+        about: "measure Cenote beside its peers, (micro) its parts, or what telemetry costs; --write-docs puts tables and charts into docs/bench",
         run: bench::run,
     },
     Task { name: "lint", flags: "", about: "formatting, clippy, documentation, tidy", run: lint::run },
