@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use cenote::{FallbackLru, Pool};
 use cenote_testkit::{Server, eventually_async, metric};
 
-use crate::common::{LIMIT, Process, Service, get};
+use crate::common::{LIMIT, Process, Service, get, post};
 
 /// What a Prometheus server would read.
 async fn scrape(addr: SocketAddr) -> String {
@@ -83,10 +83,13 @@ async fn a_prometheus_server_reads_the_service_under_load_and_through_an_outage(
     let load =
         Load::on(addr, &["/api/features/me?user=ada", "/api/features/me?user=#", "/api/search?q=a&user=ada"]);
 
-    let busy = until(addr, "calls of three kinds are counted", |text| {
+    assert!(post(addr, "/api/jobs", "{}").await.status < 300);
+    let busy = until(addr, "calls of four kinds are counted", |text| {
         value(text, "cenote_command_duration_seconds_count", &[]) > 50.0
             && value(text, "cenote_cache_hits_total", &[("cache", "features")]) > 0.0
+            && value(text, "cenote_cache_load_duration_seconds_count", &[("cache", "features")]) > 0.0
             && value(text, "cenote_ratelimit_decisions_total", &[("source", "redis")]) > 0.0
+            && value(text, "cenote_progress_reports_total", &[("outcome", "published")]) > 0.0
     })
     .await;
     assert_eq!(value(&busy, "cenote_breaker_open", &[]), 0.0);
