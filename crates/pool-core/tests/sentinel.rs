@@ -193,6 +193,25 @@ async fn sentinels_and_the_master_each_have_a_password_of_their_own() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn sentinels_and_the_master_are_reached_by_tls_each_with_a_certificate_for_its_host() {
+    let authority = cenote_testkit::Authority::new();
+    let set = Sentinels::builder().tls(&authority).start();
+    let trusting = || Pool::builder().url(set.url()).tls_ca_file(authority.ca_file()).required(true);
+    let pool = trusting().build().unwrap();
+    within(SOON, pool.start()).await.unwrap();
+    let () = pool.conn().set("k", "v").await.unwrap();
+    assert_eq!(pool.status().node, Some(set.master().tls_addr().to_string()));
+    let pool = trusting().tls_server_name("elsewhere").build().unwrap();
+    let error = within(SOON, pool.start()).await.unwrap_err();
+    assert!(error.to_string().contains("certificate is for another name"), "{error}");
+    let plain = set.url().replace("rediss", "redis");
+    let pool = Pool::builder().url(plain).required(true).build().unwrap();
+    let error = within(SOON, pool.start()).await.unwrap_err();
+    assert!(error.to_string().contains("is it a TLS port"), "{error}");
+}
+
 /// Only a sentinel can tell: the old master neither closes its connections nor answers.
 #[test]
 fn connections_move_when_a_sentinel_says_so_and_in_the_next_runtime_as_well() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::background::Background;
+use crate::certificates::Authority;
 use crate::run::eventually;
 use crate::server::{Observer, Server, ServerBuilder};
 
@@ -18,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Settings for [`Sentinels`].
 #[derive(Debug, Default)]
-pub struct SentinelsBuilder {
+pub struct SentinelsBuilder<'a> {
+    authority: Option<&'a Authority>,
     password: Option<String>,
     sentinel_password: Option<String>,
     persistent: bool,
@@ -29,6 +31,7 @@ pub struct Sentinels {
     nodes: [Server; 2],
     sentinels: Vec<Server>,
     password: Option<String>,
+    tls: bool,
     switches: Arc<Mutex<Vec<Switch>>>,
     _listener: Background,
 }
@@ -42,7 +45,7 @@ pub struct Switch {
     pub master: SocketAddr,
 }
 
-impl SentinelsBuilder {
+impl<'a> SentinelsBuilder<'a> {
     /// Master and replica ask everybody for this password.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
@@ -55,6 +58,12 @@ impl SentinelsBuilder {
         self
     }
 
+    /// All five speak TLS, with one another too, and what they name are the ports where they do.
+    pub fn tls(mut self, authority: &'a Authority) -> Self {
+        self.authority = Some(authority);
+        self
+    }
+
     /// What a node acknowledged survives its end, as with [`ServerBuilder::persistent`].
     pub fn persistent(mut self) -> Self {
         self.persistent = true;
@@ -64,11 +73,11 @@ impl SentinelsBuilder {
     /// Starts all five, and returns when each knows what it must know for a failover.
     pub fn start(self) -> Sentinels {
         let master = self.node(None);
-        let replica = self.node(Some(master.addr()));
+        let replica = self.node(Some(self.port(&master)));
         eventually(LIMIT, "the replica follows its master", || {
             told(&replica, "master_link_status").as_deref() == Some("up") && sends_to_its_replica(&master)
         });
-        let sentinels: Vec<Server> = (0..COUNT).map(|_| self.sentinel(master.addr())).collect();
+        let sentinels: Vec<Server> = (0..COUNT).map(|_| self.sentinel(self.port(&master))).collect();
         let observers: Vec<Observer> = sentinels.iter().map(Server::observer).collect();
         for observer in &observers {
             // They look round every ten seconds otherwise. One that does not know this command does so still.
@@ -95,13 +104,28 @@ impl SentinelsBuilder {
             nodes: [master, replica],
             sentinels,
             password: self.password,
+            tls: self.authority.is_some(),
             switches,
             _listener: listener,
         }
     }
 
+    fn port(&self, server: &Server) -> SocketAddr {
+        if self.authority.is_some() { server.tls_addr() } else { server.addr() }
+    }
+
+    fn secured(&self, server: ServerBuilder) -> ServerBuilder {
+        match self.authority {
+            Some(authority) => {
+                server.tls(authority, &authority.issue("127.0.0.1"), false).arg("tls-replication", "yes")
+            }
+            None => server,
+        }
+    }
+
     fn node(&self, master: Option<SocketAddr>) -> Server {
-        let mut node: ServerBuilder = Server::builder()
+        let mut node: ServerBuilder = self
+            .secured(Server::builder())
             .arg("repl-diskless-sync", "yes")
             .arg("repl-diskless-sync-delay", "0")
             .arg("repl-ping-replica-period", "1");
@@ -118,7 +142,7 @@ impl SentinelsBuilder {
     }
 
     fn sentinel(&self, master: SocketAddr) -> Server {
-        let mut sentinel = Server::builder().sentinel();
+        let mut sentinel = self.secured(Server::builder().sentinel());
         if let Some(password) = &self.sentinel_password {
             sentinel = sentinel.password(password).arg("sentinel", format!("sentinel-pass {password}"));
         }
@@ -141,15 +165,17 @@ impl Sentinels {
     }
 
     /// Starts from other settings.
-    pub fn builder() -> SentinelsBuilder {
+    pub fn builder<'a>() -> SentinelsBuilder<'a> {
         SentinelsBuilder::default()
     }
 
     /// Where a pool finds the master, the master's password included.
     pub fn url(&self) -> String {
         let credentials = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        let hosts: Vec<String> = self.sentinels.iter().map(|sentinel| sentinel.addr().to_string()).collect();
-        format!("redis+sentinel://{credentials}{}/{NAME}/0", hosts.join(","))
+        let port = |server: &Server| if self.tls { server.tls_addr() } else { server.addr() };
+        let hosts: Vec<String> = self.sentinels.iter().map(|sentinel| port(sentinel).to_string()).collect();
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        format!("{scheme}+sentinel://{credentials}{}/{NAME}/0", hosts.join(","))
     }
 
     /// The name by which the sentinels know the master.
