@@ -186,6 +186,7 @@ async fn a_pool_of_sentinels_follows_the_master_out_of_the_shared_pools_budget()
 
     let old = set.master().addr();
     set.node(old).kill();
+    set.be_patient_for(Duration::from_millis(600));
     cenote_testkit::eventually_async(3 * SOON, "writes go to the new master", || async {
         match pool.get().await {
             Ok(mut conn) => conn.set::<_, _, ()>("k", 2).await.is_ok(),

@@ -244,12 +244,14 @@ fn connections_move_when_a_sentinel_says_so_and_in_the_next_runtime_as_well() {
         .await;
         let old = set.master().addr();
         set.node(old).freeze();
+        set.be_patient_for(Duration::from_millis(600));
         let stuck = tokio::spawn({
             let mut conn = pool.conn();
             async move { conn.get::<_, Option<i64>>("k").await }
         });
         eventually_async(Duration::from_secs(30), "a failover", || async { !set.switches().is_empty() })
             .await;
+        set.be_patient_for(Duration::from_secs(600));
         let switched = set.switches()[0].at;
         eventually_async(SOON, "writes go to the new master", || {
             let mut conn = pool.conn();

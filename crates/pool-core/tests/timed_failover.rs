@@ -223,7 +223,6 @@ async fn the_master_is_killed_under_load_and_all_kinds_of_connections_go_on_at_t
         matches!(within(SOON, subscriber.next()).await, Some(Event::Message(it)) if it.payload() == b"before")
     );
 
-    set.be_patient_for(FOR_EVER);
     let load = Load::start(&pool);
     load.goes_on().await;
     let old = set.master().addr();
@@ -295,7 +294,6 @@ async fn failovers_of_all_kinds_in_a_row_each_let_writes_resume_and_send_none_tw
     let _watchdog = Watchdog::new(Duration::from_secs(600));
     let set = Sentinels::start();
     let pool = Pool::builder().url(set.url()).socket_timeout(Duration::from_secs(30)).build().unwrap();
-    set.be_patient_for(FOR_EVER);
     let load = Load::start(&pool);
     let mut ends = Vec::new();
     for round in 0..rounds {

@@ -152,7 +152,7 @@ impl<'a> SentinelsBuilder<'a> {
             sentinel = sentinel.arg("sentinel", format!("auth-pass {NAME} {password}"));
         }
         sentinel
-            .arg("sentinel", format!("down-after-milliseconds {NAME} 600"))
+            .arg("sentinel", format!("down-after-milliseconds {NAME} 600000"))
             .arg("sentinel", format!("failover-timeout {NAME} 2000"))
             .start()
     }
@@ -206,8 +206,8 @@ impl Sentinels {
         self.nodes.iter().find(is_master).expect("one of them is the master")
     }
 
-    /// How long the master must be silent for there to be a failover; 600 ms at first. On a busy machine a master that is
-    /// well may be silent for so long, too.
+    /// How long the master must be silent for there to be a failover: ten minutes at first, as on a busy machine a master
+    /// that is well may be silent for a second.
     pub fn be_patient_for(&self, silence: Duration) {
         let millis = silence.as_millis().to_string();
         for sentinel in &self.sentinels {

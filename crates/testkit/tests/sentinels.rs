@@ -12,6 +12,7 @@ fn a_killed_master_is_replaced_by_its_replica_and_comes_back_as_one() {
     println!("started after {:?}", began.elapsed());
     let old = set.master().addr();
     set.node(old).kill();
+    set.be_patient_for(Duration::from_millis(600));
     let killed = Instant::now();
     eventually(Duration::from_secs(30), "a failover is announced", || !set.switches().is_empty());
     println!("announced after {:?}", killed.elapsed());
