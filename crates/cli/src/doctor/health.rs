@@ -46,7 +46,7 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) {
             "role",
             Exit::Unwell,
             "the server is a Sentinel, which stores nothing",
-            "give the address of the master that it watches: SENTINEL GET-MASTER-ADDR-BY-NAME tells it",
+            "name it with the master that it watches: redis+sentinel://host:port/master_name; SENTINEL MASTERS tells the names",
         ),
         Some("master") if entry.mode.as_deref() == Some("cluster") => Check::warning(
             "role",
