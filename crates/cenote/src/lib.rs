@@ -43,9 +43,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub use cenote_pool_core::{
-    Answer, Answers, Clock, CloseReport, ConfigError, Conn, Dedicated, DegradableConn, Epoch, Error, Event,
-    Fallback, Health, Invalidation, JournalStatus, Message, NotDegradable, Outcome, Pool, PoolBuilder,
-    PoolConfig, Problem, Refusal, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, redis,
+    Answer, Answers, Clock, CloseReport, ConfigError, Conn, Credentials, CredentialsError,
+    CredentialsProvider, Dedicated, DegradableConn, Epoch, Error, Event, Fallback, Health, Invalidation,
+    JournalStatus, Message, NotDegradable, Outcome, Pool, PoolBuilder, PoolConfig, Problem, Refusal,
+    RotatingCredentials, Source, State, Status, Subscriber, SubscriptionKind, SystemClock, async_trait,
+    redis,
 };
 
 #[cfg(feature = "cache")]

@@ -32,6 +32,7 @@ mod codec;
 mod command;
 mod config;
 mod conn;
+mod credentials;
 mod dedicated;
 mod degrade;
 mod dial;
@@ -48,9 +49,12 @@ mod telemetry;
 mod timer;
 mod transport;
 
+/// For an implementation of [`CredentialsProvider`].
+pub use async_trait::async_trait;
 pub use clock::{Clock, SystemClock};
 pub use config::{ConfigError, PoolConfig, Problem};
 pub use conn::Conn;
+pub use credentials::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials};
 pub use dedicated::Dedicated;
 #[doc(hidden)]
 pub use dedicated::{DedicatedIo, RawPlace};

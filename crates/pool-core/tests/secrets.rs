@@ -1,12 +1,39 @@
 //! A password appears nowhere: this test captures everything that is logged and prints everything there is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use cenote_pool_core::{Pool, PoolConfig, State};
+use cenote_pool_core::{
+    Credentials, CredentialsError, CredentialsProvider, Pool, PoolConfig, RotatingCredentials, State,
+    async_trait,
+};
 use cenote_testkit::{Log, Server, dead_port, within};
 use redis::AsyncCommands;
 
 const SECRET: &str = "hunter2-swordfish";
+
+/// Tells what it gave before when it has nothing to give.
+#[derive(Default)]
+struct Blabs(AtomicBool);
+
+#[async_trait]
+impl CredentialsProvider for Blabs {
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        if self.0.swap(true, Ordering::Relaxed) {
+            return Err(format!("no longer {SECRET}").into());
+        }
+        Ok(Credentials::password(SECRET))
+    }
+}
+
+struct Boxed(Box<dyn CredentialsProvider>);
+
+#[async_trait]
+impl CredentialsProvider for Boxed {
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        self.0.credentials().await
+    }
+}
 
 #[tokio::test]
 async fn a_password_appears_in_no_debug_log_error_or_health_report() {
@@ -54,7 +81,25 @@ async fn a_password_appears_in_no_debug_log_error_or_health_report() {
         printed.push(format!("{:?}", pool.close().await));
     }
 
+    for address in addresses {
+        let credentials = RotatingCredentials::new(Credentials::user("default", SECRET));
+        printed.push(format!("{credentials:?} {:?}", Credentials::user("default", SECRET)));
+        for provider in [Box::new(Blabs::default()) as Box<dyn CredentialsProvider>, Box::new(credentials)] {
+            let builder = Pool::builder()
+                .url(format!("redis://{address}"))
+                .connect_timeout(Duration::from_millis(500))
+                .credentials(Boxed(provider));
+            printed.push(format!("{builder:?}"));
+            let pool = builder.build().unwrap();
+            let started = within(Duration::from_secs(5), pool.start()).await;
+            let (one, two) = (pool.dedicated().await, pool.dedicated().await);
+            let raw = pool.dedicated_io().await;
+            printed.push(format!("{started:?} {one:?} {two:?} {raw:?} {pool:?} {:?}", pool.status()));
+        }
+    }
+
     let logged = log.text();
+    assert!(logged.contains("the credentials provider fails"), "it captures:\n{logged}");
     assert!(logged.contains("Redis pool configured") && logged.contains("is away"), "it captures:\n{logged}");
     for text in printed.iter().chain([&logged]) {
         assert!(!text.contains(SECRET) && !text.contains("hunter2"), "{text}");

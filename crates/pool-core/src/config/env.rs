@@ -9,8 +9,8 @@ const SECONDS: &str = "a number of seconds above 0, such as 5 or 0.5";
 
 impl PoolConfig {
     /// Reads `REDIS_URL`, `REDIS_ENABLED`, `REDIS_REQUIRED`, `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT`,
-    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`, for Sentinel
-    /// `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD`, and for TLS `REDIS_TLS_CA_FILE`,
+    /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`,
+    /// `REDIS_CONNECTION_MAX_AGE`, for Sentinel `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD`, and for TLS `REDIS_TLS_CA_FILE`,
     /// `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` and `REDIS_TLS_SERVER_NAME`. A variable that is not set, or empty,
     /// leaves the default.
     ///
@@ -61,6 +61,9 @@ impl PoolConfig {
         });
         reader.text("REDIS_HEALTH_CHECK_INTERVAL", |text| {
             set(&mut config.health_check_interval, seconds(text))
+        });
+        reader.text("REDIS_CONNECTION_MAX_AGE", |text| {
+            set(&mut config.connection_max_age, seconds(text).map(Some))
         });
         let mut problems = reader.problems;
         let seen: Vec<String> = problems.iter().map(|problem| problem.setting().to_owned()).collect();
@@ -129,6 +132,7 @@ mod tests {
             ("REDIS_MAX_RETRIES", "0"),
             ("REDIS_MAX_CONNECTIONS", "7"),
             ("REDIS_HEALTH_CHECK_INTERVAL", ""),
+            ("REDIS_CONNECTION_MAX_AGE", "3600"),
         ])
         .unwrap();
         assert_eq!(config.url, "redis://cache:7000/2");
@@ -137,6 +141,7 @@ mod tests {
         assert_eq!(config.socket_timeout, Duration::from_secs(2));
         assert_eq!((config.max_retries, config.max_connections), (0, 7));
         assert_eq!(config.health_check_interval, Duration::from_secs(30));
+        assert_eq!(config.connection_max_age, Some(Duration::from_secs(3_600)));
     }
 
     #[test]
@@ -147,18 +152,20 @@ mod tests {
             ("REDIS_CONNECT_TIMEOUT", "-1"),
             ("REDIS_SOCKET_TIMEOUT", "NaN"),
             ("REDIS_HEALTH_CHECK_INTERVAL", "soon"),
+            ("REDIS_CONNECTION_MAX_AGE", "0"),
             ("REDIS_MAX_CONNECTIONS", "0"),
             ("REDIS_MAX_RETRIES", "-3"),
         ])
         .unwrap_err();
         let text = error.to_string();
-        assert_eq!(error.problems().len(), 7, "{text}");
+        assert_eq!(error.problems().len(), 8, "{text}");
         for part in [
             "REDIS_URL",
             "REDIS_ENABLED is \"perhaps\", but must be true or false",
             "REDIS_CONNECT_TIMEOUT is \"-1\"",
             "REDIS_SOCKET_TIMEOUT is \"NaN\"",
             "REDIS_HEALTH_CHECK_INTERVAL is \"soon\", but must be a number of seconds above 0",
+            "REDIS_CONNECTION_MAX_AGE is 0 s, but must be a number of seconds above 0",
             "REDIS_MAX_CONNECTIONS is 0, but must be a whole number from 1 to 65535",
             "REDIS_MAX_RETRIES is \"-3\"",
         ] {

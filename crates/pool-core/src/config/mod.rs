@@ -65,6 +65,11 @@ pub struct PoolConfig {
     /// A connection idle for so long is asked for a PING. Default 30 s.
     #[serde(deserialize_with = "seconds")]
     pub health_check_interval: Duration,
+    /// How old a connection may become before another one takes its place; each draws its own age, from three quarters
+    /// of this on. The new one is there before the old one ends, which answers what it has; exclusive connections end
+    /// between two holders. Those of subscribers have no age: each end of one is a gap. Default none: any age.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub connection_max_age: Option<Duration>,
     /// Shared connections per runtime. Default: the number of cores, at most 4.
     pub shared_connections: usize,
     /// How long [`Pool::close`](crate::Pool::close) waits for what is in flight. Default 5 s.
@@ -115,6 +120,7 @@ impl Default for PoolConfig {
             max_retries: 3,
             max_connections: 20,
             health_check_interval: Duration::from_secs(30),
+            connection_max_age: None,
             shared_connections: cores.min(4),
             close_timeout: Duration::from_secs(5),
             window_commands: 16_384,
@@ -166,6 +172,7 @@ impl PoolConfig {
             ("reconnect_min", self.reconnect_min),
             ("reconnect_max", self.reconnect_max),
             ("reconnect_max_long", self.reconnect_max_long),
+            ("REDIS_CONNECTION_MAX_AGE", self.connection_max_age.unwrap_or(DAY)),
         ] {
             if value < Duration::from_millis(1) || value > DAY {
                 found.push(Problem::new(
@@ -274,8 +281,15 @@ impl fmt::Debug for PoolConfig {
             .field("max_retries", &self.max_retries)
             .field("max_connections", &self.max_connections)
             .field("health_check_interval", &self.health_check_interval)
+            .field("connection_max_age", &self.connection_max_age)
             .finish_non_exhaustive()
     }
+}
+
+fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    struct Seconds(#[serde(deserialize_with = "seconds")] Duration);
+    Ok(Option::<Seconds>::deserialize(deserializer)?.map(|Seconds(time)| time))
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -9,6 +9,7 @@ use url::{ParseError, Url};
 
 use super::Problem;
 use super::sentinel::Sentinels;
+use crate::credentials::Credentials;
 
 const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master_name[/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
 
@@ -165,6 +166,19 @@ impl Target {
         self.password.as_deref()
     }
 
+    /// A user without a password logs in as nobody.
+    pub(crate) fn credentials(&self) -> Option<Credentials> {
+        let password = self.password.as_deref()?;
+        Some(match &self.username {
+            Some(name) => Credentials::user(name, password),
+            None => Credentials::password(password),
+        })
+    }
+
+    pub(crate) fn names_anybody(&self) -> bool {
+        self.username.is_some() || self.password.is_some()
+    }
+
     /// What `redis` needs to greet the server itself on a raw stream.
     pub(crate) fn connection_info(&self) -> RedisConnectionInfo {
         let mut info = RedisConnectionInfo::default().set_db(self.db);
@@ -175,6 +189,16 @@ impl Target {
             info = info.set_password(password);
         }
         info.set_protocol(self.protocol.unwrap_or(ProtocolVersion::RESP3))
+    }
+
+    /// The same as somebody who was told elsewhere who we are.
+    pub(crate) fn logged_in_as(&self, credentials: Option<&Credentials>) -> Self {
+        let mut target = self.clone();
+        if let Some(credentials) = credentials {
+            target.username = credentials.name().map(str::to_owned);
+            target.password = Some(credentials.secret().to_owned());
+        }
+        target
     }
 
     /// The same with the address, as redis-rs has it.

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::bench::Place;
 use super::checkout::new_lane;
 use crate::answer;
+use crate::budget::Tenant;
 use crate::command::{self, Payload};
 use crate::dial::greet;
 use crate::error::{Error, Kind, Outcome};
@@ -79,7 +80,9 @@ impl Dedicated {
             return Ok(());
         }
         let resp3 = self.lane.greeting().is_some_and(|greeting| greeting.resp3);
-        let reset = greet::again(&self.shared.context.target, resp3);
+        let context = &self.shared.context;
+        let target = context.target.logged_in_as(context.keyring.latest().as_ref());
+        let reset = greet::again(&target, resp3);
         if let Ok(Answer::Many(values)) = self.send(Payload::Batch(&reset), Some(deadline)).await
             && !values.iter().any(|value| matches!(value, Value::ServerError(_)))
         {
@@ -201,7 +204,10 @@ impl Drop for Dedicated {
             self.lane.set_changed(true);
         }
         if self.lane.check_in() {
-            self.shared.bench.put_back(place, self.lane.clone());
+            // One that is old goes now; what waits for its place dials anew.
+            if !(self.lane.is_old() && self.lane.retire()) {
+                self.shared.bench.put_back(place, self.lane.clone());
+            }
         } else {
             let dropped =
                 Error::not_sent(Kind::Cut, "its holder dropped the connection with a command unanswered");

@@ -96,9 +96,9 @@ async fn dial(
     // The place goes with the dial: given up in the middle, it is not free before the socket is closed.
     let dial = handle.spawn(async move {
         let dialled = context.connect_raw().await;
-        dialled.map(|(io, held)| (io, held, place))
+        dialled.map(|dialled| (dialled, place))
     });
-    let (io, held, place) = dial
+    let ((io, held, target), place) = dial
         .await
         .map_err(|_| Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"))??;
     let guest = Guest::new(yields, held, place);
@@ -110,7 +110,7 @@ async fn dial(
     Ok(DedicatedIo {
         io,
         guest,
-        info: shared.context.target.connection_info(),
+        info: target.connection_info(),
         bench: shared.bench.clone(),
         holder: shared.bench.hold(at),
     })

@@ -1,6 +1,8 @@
 //! The one place that opens connections.
 
 pub(crate) mod greet;
+#[cfg(test)]
+mod names;
 mod net;
 mod socket;
 mod steps;
@@ -17,6 +19,7 @@ use redis::RedisError;
 
 use crate::budget::{Berth, Held};
 use crate::config::Target;
+use crate::credentials::Renewal;
 use crate::error::{Error, Kind, Outcome};
 use crate::timer;
 use crate::transport::{Farewell, Io, Socket};
@@ -41,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) io: Box<dyn Io>,
     pub(crate) held: Held,
     pub(crate) greeting: Greeting,
+    /// Logs in anew when that is due.
+    pub(crate) renewal: Option<Renewal>,
 }
 
 /// Dials and greets within `limit`.
@@ -55,7 +60,7 @@ pub(crate) async fn dial(
     let (io, greeting) =
         greeted(connector, target, &berth, limit, max_reply).await.map_err(|failed| failed.leave(&berth))?;
     let held = berth.take().ok_or_else(|| given_up(target))?;
-    Ok(Connection { io, held, greeting })
+    Ok(Connection { io, held, greeting, renewal: None })
 }
 
 /// Why a server was not reached.

@@ -22,6 +22,9 @@ pub(crate) struct Network {
     unacknowledged: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
+    /// Names that only a test knows.
+    #[cfg(test)]
+    pub(super) names: Option<super::names::Names>,
 }
 
 #[async_trait]
@@ -52,12 +55,23 @@ impl Network {
             unacknowledged: config.socket_timeout,
             #[cfg(feature = "tls")]
             tls: None,
+            #[cfg(test)]
+            names: None,
         }
+    }
+
+    /// Asked for at every dial: a name may have moved.
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(test)]
+        if let Some(names) = &self.names {
+            return Ok(names.look_up());
+        }
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
 
     async fn tcp(&self, host: &str, port: u16, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        let addresses = self.addresses(host, port).await?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for (index, address) in addresses.iter().enumerate() {
             // One dead address must not use up what the others could have had.

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
 use redis::Value;
 use tokio::io::ReadBuf;
+use tokio::runtime::Handle;
 
-use super::handle::{Lane, fill};
+use super::handle::{Lane, Use, fill};
+use super::login::Login;
 use super::machine::{Filled, Phase};
 use super::shortcut::IDLE;
 use crate::codec::{Decoder, Limits, ProtocolError};
-use crate::pool::{Context, Proof};
+use crate::credentials::Renewal;
+use crate::pool::{Context, Proof, Shared};
 use crate::timer::Timer;
 use crate::transport::{Io, Socket};
 
@@ -52,6 +55,10 @@ pub(super) struct Driver<'a> {
     last_byte: Instant,
     /// Set by the first reply.
     proof: Option<Proof>,
+    login: Option<Login>,
+    /// When it is to be replaced.
+    old_at: Option<Instant>,
+    home: &'a Weak<Shared>,
     timer: Timer,
 }
 
@@ -69,6 +76,8 @@ impl<'a> Driver<'a> {
         context: &'a Arc<Context>,
         io: Box<dyn Io>,
         socket: Option<Arc<dyn Socket>>,
+        renewal: Option<Renewal>,
+        home: &'a Weak<Shared>,
     ) -> Self {
         let limits = Limits { bulk: context.config.max_reply_bytes, ..Limits::default() };
         Self {
@@ -86,6 +95,9 @@ impl<'a> Driver<'a> {
             gathered: false,
             last_byte: Instant::now(),
             proof: None,
+            login: renewal.map(Login::new),
+            old_at: lane.old_at(),
+            home,
             timer: Timer::default(),
         }
     }
@@ -96,6 +108,9 @@ impl<'a> Driver<'a> {
         // to it, so that what waits for it counts as not sent.
         if let Poll::Ready(end) = self.read(cx) {
             return Poll::Ready(end);
+        }
+        if let Some(login) = &mut self.login {
+            login.poll(self.lane, cx);
         }
         loop {
             let stuck = match self.write(cx) {
@@ -213,6 +228,22 @@ impl<'a> Driver<'a> {
         self.last_byte.elapsed() >= IDLE && self.socket.as_ref().is_some_and(|socket| socket.is_closed())
     }
 
+    /// Another lane takes its place, or, if it was exclusive, the next who wants one.
+    fn grow_old(&mut self, now: Instant) {
+        if self.lane.usage() == Use::Exclusive {
+            let mut state = self.lane.state().lock();
+            if state.machine.is_idle() && !state.checked_out {
+                state.machine.drain(&mut self.filled);
+            }
+            return;
+        }
+        // If that does not come to pass it is tried again.
+        self.old_at = Some(now + self.context.config.connect_timeout);
+        if let (Some(shared), Ok(handle)) = (self.home.upgrade(), Handle::try_current()) {
+            shared.sets.succeed(&shared, &handle, self.lane);
+        }
+    }
+
     /// Nothing to do until a caller, the peer or the clock says so. `Ready(None)` asks for another look.
     fn rest(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<End>> {
         loop {
@@ -244,7 +275,8 @@ impl<'a> Driver<'a> {
                 (silent, idle.then(|| self.last_byte + config.health_check_interval))
             };
             let deadline = state.machine.next_deadline();
-            let next = [silent, ping, deadline].into_iter().flatten().min();
+            let old = self.old_at.filter(|_| !state.checked_out);
+            let next = [silent, ping, deadline, old].into_iter().flatten().min();
             // Where nothing is due the timer is not looked at, whatever it was once set for.
             let alarm = next.and(self.timer.set_for());
             if let Some(shortcut) = &mut state.shortcut {
@@ -261,6 +293,9 @@ impl<'a> Driver<'a> {
             let now = Instant::now();
             if silent.is_some_and(|at| at <= now) {
                 return Poll::Ready(Some(End::Silent));
+            }
+            if old.is_some_and(|at| at <= now) {
+                self.grow_old(now);
             }
             let mut state = self.lane.state().lock();
             if ping.is_some_and(|at| at <= now) && state.machine.is_idle() && !state.checked_out {

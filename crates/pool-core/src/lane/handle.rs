@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime;
@@ -17,6 +17,7 @@ use crate::budget::{Held, Tenant};
 use crate::command::Payload;
 use crate::dial::Greeting;
 use crate::error::Error;
+use crate::pool::Context;
 use crate::transport::Farewell;
 
 /// Whom a lane serves.
@@ -33,6 +34,8 @@ pub(crate) struct Lane {
     state: Mutex<State>,
     /// Set once, when the connection is there; taken by whoever ends the lane.
     held: Mutex<Option<Held>>,
+    /// When another connection is to take its place, if ever.
+    old_at: OnceLock<Instant>,
     /// What the server said when the connection was made.
     greeting: OnceLock<Greeting>,
     /// A holder changed the connection: it must be reset before another may have it.
@@ -74,6 +77,7 @@ impl Lane {
             usage,
             state: Mutex::new(state),
             held: Mutex::new(None),
+            old_at: OnceLock::new(),
             greeting: OnceLock::new(),
             changed: AtomicBool::new(false),
             spent: AtomicBool::new(false),
@@ -189,7 +193,7 @@ impl Lane {
     pub(crate) fn check_in(&self) -> bool {
         let mut state = self.state.lock();
         let clean = matches!(state.machine.phase(), Phase::Open)
-            && state.machine.is_idle()
+            && state.machine.has_no_caller()
             && !self.spent.load(Ordering::Relaxed);
         state.checked_out &= !clean;
         clean
@@ -214,6 +218,15 @@ impl Lane {
         self.state.lock().machine.has_answered(mark)
     }
 
+    pub(super) fn old_at(&self) -> Option<Instant> {
+        self.old_at.get().copied()
+    }
+
+    /// It has reached its age.
+    pub(crate) fn is_old(&self) -> bool {
+        self.old_at().is_some_and(|at| at <= Instant::now())
+    }
+
     pub(crate) fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Relaxed)
     }
@@ -226,8 +239,12 @@ impl Lane {
     ///
     /// Invariant: `held` is set before the phase is looked at, and `end` sets the phase before it takes `held`,
     /// so one of the two always finds the other's work and nothing leaks.
-    pub(super) fn install(&self, held: Held, greeting: Greeting, silence: Duration, now: Instant) {
+    pub(super) fn install(&self, held: Held, greeting: Greeting, context: &Context, now: Instant) {
+        let silence = context.config.socket_timeout;
         let socket = held.socket();
+        if let Some(at) = context.old_at(now) {
+            let _ = self.old_at.set(at);
+        }
         *self.held.lock() = Some(held);
         let _ = self.greeting.set(greeting);
         let mut state = self.state.lock();

@@ -76,6 +76,8 @@ struct Entry {
     /// Once so much was written, some of it may have been executed.
     decisive: u64,
     deadline: Option<Instant>,
+    /// It is the lane's and no caller's.
+    is_own: bool,
 }
 
 /// What the replies at hand said beside their values.
@@ -151,10 +153,17 @@ impl Machine {
 
     /// Asks for a PING whose reply nobody waits for.
     pub(crate) fn ping(&mut self, now: Instant) {
-        const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
-        self.output.extend_from_slice(PING);
-        let encoded = Encoded { replies: 1, decisive: PING.len() };
-        self.enter(None, encoded, PING.len(), None, now);
+        self.ask(b"*1\r\n$4\r\nPING\r\n", None, now);
+    }
+
+    /// Takes a command of the lane's own, past the window.
+    pub(crate) fn ask(&mut self, command: &[u8], slot: Option<Arc<Slot>>, now: Instant) {
+        self.output.extend_from_slice(command);
+        let encoded = Encoded { replies: 1, decisive: command.len() };
+        self.enter(slot, encoded, command.len(), None, now);
+        if let Some(entry) = self.in_flight.back_mut() {
+            entry.is_own = true;
+        }
     }
 
     fn enter(
@@ -174,7 +183,8 @@ impl Machine {
         self.replies_asked += encoded.replies as u64;
         self.replies_due += encoded.replies;
         self.bytes_due += bytes;
-        self.in_flight.push_back(Entry { slot, replies: encoded.replies, bytes, decisive, deadline });
+        let replies = encoded.replies;
+        self.in_flight.push_back(Entry { slot, replies, bytes, decisive, deadline, is_own: false });
     }
 
     fn fits(&self, replies: usize, bytes: usize) -> bool {
@@ -362,6 +372,11 @@ impl Machine {
     /// Nothing is in flight and nobody waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.backlog.is_empty()
+    }
+
+    /// No caller has anything in flight here.
+    pub(crate) fn has_no_caller(&self) -> bool {
+        self.backlog.is_empty() && self.in_flight.iter().all(|entry| entry.is_own)
     }
 
     pub(crate) fn idle_since(&self) -> Option<Instant> {

@@ -2,11 +2,12 @@
 //!
 //! `slot` is one caller's place, `machine` the bookkeeping without I/O, `backlog` who waits for room, `task` the lane's
 //! one task, `driver` what that does with the socket and the timer, `shortcut` what a caller who is alone does instead,
-//! `pace` how batches go, `tenancy` how the lane makes room, `set` the lanes of one runtime.
+//! `pace` how batches go, `login` its own `AUTH`, `tenancy` how the lane makes room, `set` the lanes of one runtime.
 
 mod backlog;
 mod driver;
 mod handle;
+mod login;
 mod machine;
 #[cfg(test)]
 mod model;

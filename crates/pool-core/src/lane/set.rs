@@ -1,14 +1,14 @@
 //! The shared lanes, a set for each runtime: a socket belongs to the runtime it was opened in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::{self, Handle};
 
 use super::handle::{Lane, Use};
-use super::task::launch;
+use super::task::{launch, launch_heir};
 use crate::breaker::Backoff;
 use crate::dial::Connection;
 use crate::error::Error;
@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(crate) struct Sets {
     map: Mutex<HashMap<runtime::Id, Set>>,
+    /// They have been replaced, and answer what they have.
+    leaving: Mutex<Vec<Weak<Lane>>>,
 }
 
 #[derive(Default)]
@@ -80,8 +82,9 @@ impl Sets {
         let patient = other.is_none();
         let lane = Lane::new(handle.id(), Use::Shared, context.window());
         context.budget.register(lane.tenant());
-        set.lanes[index] = Some(lane.clone());
+        let before = set.lanes[index].replace(lane.clone());
         drop(map);
+        before.iter().for_each(|before| self.let_go(before));
         launch(handle, lane.clone(), shared, None, patient);
         Ok(lane)
     }
@@ -123,6 +126,41 @@ impl Sets {
         launch(handle, lane, shared, Some(connection), true);
     }
 
+    /// Dials a lane that is to take the place of `old`.
+    pub(super) fn succeed(&self, shared: &Arc<Shared>, handle: &Handle, old: &Lane) {
+        let context = &shared.context;
+        let map = self.map.lock();
+        let lanes = map.get(&old.runtime()).map(|set| &set.lanes);
+        let found = lanes.into_iter().flatten().flatten().find(|lane| std::ptr::eq(Arc::as_ptr(lane), old));
+        let Some(old) = found.filter(|old| old.accepts() && !context.breaker.is_open()).cloned() else {
+            return;
+        };
+        drop(map);
+        let lane = Lane::new(handle.id(), Use::Shared, context.window());
+        context.budget.register(lane.tenant());
+        launch_heir(handle, lane, shared, old);
+    }
+
+    /// Puts `new` where `old` is. False if it is there no more.
+    pub(super) fn replace(&self, old: &Arc<Lane>, new: &Arc<Lane>) -> bool {
+        let mut map = self.map.lock();
+        let lanes = map.get_mut(&old.runtime()).map(|set| &mut set.lanes);
+        let found = lanes.into_iter().flatten().flatten().find(|lane| Arc::ptr_eq(lane, old));
+        let Some(place) = found else { return false };
+        *place = new.clone();
+        drop(map);
+        self.let_go(old);
+        true
+    }
+
+    fn let_go(&self, lane: &Arc<Lane>) {
+        let mut leaving = self.leaving.lock();
+        leaving.retain(|lane| lane.upgrade().is_some_and(|lane| !lane.has_ended()));
+        if !lane.has_ended() {
+            leaving.push(Arc::downgrade(lane));
+        }
+    }
+
     /// The lane's task is over.
     pub(crate) fn forget(&self, lane: &Lane) {
         let mut map = self.map.lock();
@@ -138,7 +176,10 @@ impl Sets {
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Lane>> {
-        self.map.lock().values().flat_map(|set| set.lanes.iter().flatten().cloned()).collect()
+        let leaving = self.leaving.lock().iter().filter_map(Weak::upgrade).collect::<Vec<_>>();
+        let map = self.map.lock();
+        let all = map.values().flat_map(|set| set.lanes.iter().flatten().cloned());
+        all.chain(leaving.into_iter().filter(|lane| !lane.has_ended())).collect()
     }
 
     pub(crate) fn end_all(&self, cause: &Error, farewell: Farewell) -> usize {

@@ -12,6 +12,7 @@ use super::driver::{Driver, End};
 use super::handle::{Lane, fill};
 use super::machine::{Filled, Phase};
 use crate::breaker::{Lease, probe};
+use crate::budget::Tenant;
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
 use crate::pool::{Context, Shared};
@@ -33,15 +34,49 @@ pub(crate) fn launch(
     handle.spawn(drive(guard, shared.context.clone(), connection, patient));
 }
 
+/// Starts the task of a lane that takes the place of `old` once it is connected. Must not be called under a lock.
+pub(super) fn launch_heir(handle: &Handle, lane: Arc<Lane>, shared: &Arc<Shared>, old: Arc<Lane>) {
+    let guard = Guard { lane, home: Arc::downgrade(shared) };
+    handle.spawn(inherit(guard, shared.context.clone(), old));
+}
+
 async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connection>, patient: bool) {
     let home = guard.home.clone();
     let lease = match connection {
-        Some(connection) => serve(&guard.lane, &context, connection).await,
+        Some(connection) => serve(&guard.lane, &context, connection, &home).await,
         None => match connect(&guard, &context, patient).await {
-            Ok(connection) => serve(&guard.lane, &context, connection).await,
+            Ok(connection) => serve(&guard.lane, &context, connection, &home).await,
             Err(lease) => lease,
         },
     };
+    finish(guard, context, lease).await;
+}
+
+async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
+    let home = guard.home.clone();
+    let lease = match connect(&guard, &context, false).await {
+        Ok(connection) => {
+            let inherits = home.upgrade().is_some_and(|shared| shared.sets.replace(&old, &guard.lane));
+            if !inherits {
+                return;
+            }
+            old.drain();
+            drop(old);
+            serve(&guard.lane, &context, connection, &home).await
+        }
+        Err(lease) => {
+            // There is no place for two: the old one makes room, and the next call dials.
+            if context.budget.used() >= context.budget.max() && !context.breaker.is_open() {
+                old.drain();
+            }
+            lease
+        }
+    };
+    finish(guard, context, lease).await;
+}
+
+async fn finish(guard: Guard, context: Arc<Context>, lease: Option<Lease>) {
+    let home = guard.home.clone();
     drop(guard);
     if let Some(lease) = lease {
         probe(lease, context, home).await;
@@ -118,14 +153,19 @@ async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result
 }
 
 /// Serves until the lane ends; returns the lease to look for Redis if this lane's end is the reason to look.
-pub(super) async fn serve(lane: &Lane, context: &Arc<Context>, connection: Connection) -> Option<Lease> {
+pub(super) async fn serve(
+    lane: &Lane,
+    context: &Arc<Context>,
+    connection: Connection,
+    home: &Weak<Shared>,
+) -> Option<Lease> {
     let socket = connection.held.socket();
-    lane.install(connection.held, connection.greeting, context.config.socket_timeout, Instant::now());
+    lane.install(connection.held, connection.greeting, context, Instant::now());
     if lane.greeting().and_then(|greeting| greeting.node.as_ref()).is_some_and(|node| context.is_stale(node))
     {
         lane.give_way();
     }
-    let mut driver = Driver::new(lane, context, connection.io, socket);
+    let mut driver = Driver::new(lane, context, connection.io, socket, connection.renewal, home);
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);
     // A peer that hangs up on a connection it never answered, while it owes an answer, is no server at all.

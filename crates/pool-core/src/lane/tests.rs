@@ -47,10 +47,10 @@ fn bench(config: PoolConfig, pipe: usize) -> Bench {
     let (io, peer) = tokio::io::duplex(pipe);
     let permit = context.budget.try_acquire().expect("a fresh budget");
     let held = Held::new(context.budget.clone(), permit);
-    let connection = Connection { io: Box::new(io), held, greeting: Greeting::default() };
+    let connection = Connection { io: Box::new(io), held, greeting: Greeting::default(), renewal: None };
     let driver = tokio::spawn({
         let (lane, context) = (lane.clone(), context.clone());
-        async move { serve(&lane, &context, connection).await }
+        async move { serve(&lane, &context, connection, &std::sync::Weak::new()).await }
     });
     Bench { lane, context, peer, _driver: driver }
 }
@@ -342,10 +342,10 @@ async fn limits_are_kept_while_the_peer_has_ever_more_to_be_read() {
     let short = submit(&lane, Payload::One(&echo), now + Duration::from_millis(20)).unwrap();
     let held = Held::new(context.budget.clone(), context.budget.try_acquire().expect("a fresh budget"));
     let io = Box::new(Flood { left: left.clone(), begun: false });
-    let connection = Connection { io, held, greeting: Greeting::default() };
+    let connection = Connection { io, held, greeting: Greeting::default(), renewal: None };
     let driver = tokio::spawn({
         let (lane, context) = (lane.clone(), context.clone());
-        async move { serve(&lane, &context, connection).await }
+        async move { serve(&lane, &context, connection, &std::sync::Weak::new()).await }
     });
     let error = short.await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout, "{error}");

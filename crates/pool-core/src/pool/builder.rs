@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{ConfigError, PoolConfig};
+use crate::credentials::CredentialsProvider;
 use crate::dial::Network;
 use crate::error::Error;
 use crate::fallback::Fallback;
@@ -20,6 +21,7 @@ pub struct PoolBuilder {
     config: PoolConfig,
     environment: Option<ConfigError>,
     fallback: Option<Arc<dyn Fallback>>,
+    credentials: Option<Arc<dyn CredentialsProvider>>,
 }
 
 macro_rules! settings {
@@ -115,6 +117,21 @@ impl PoolBuilder {
         self
     }
 
+    /// Who tells the user and the password, in place of the URL: see [`CredentialsProvider`].
+    #[must_use]
+    pub fn credentials(mut self, provider: impl CredentialsProvider) -> Self {
+        self.credentials = Some(Arc::new(provider));
+        self
+    }
+
+    /// How old a connection may become before another takes its place, without a command lost: see
+    /// [`PoolConfig::connection_max_age`]. Default: any age.
+    #[must_use]
+    pub fn connection_max_age(mut self, age: Duration) -> Self {
+        self.config.connection_max_age = Some(age);
+        self
+    }
+
     settings! {
         /// Without Redis the fallback answers everything. Default true.
         enabled: bool,
@@ -174,8 +191,13 @@ impl PoolBuilder {
                  add .fallback(FallbackLru::default()) to the builder, or enable Redis",
             ));
         }
+        if self.credentials.is_some() && target.names_anybody() {
+            return Err(Error::config(
+                "there is a credentials provider, but REDIS_URL has a user or a password too: leave those out of it",
+            ));
+        }
         let network = Network::new(&self.config, &target)?;
-        Ok(Pool::assemble(self.config, target, network, self.fallback))
+        Ok(Pool::assemble(self.config, target, network, self.fallback, self.credentials))
     }
 }
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::breaker::{Backoff, Breaker, Lease};
+use crate::breaker::{Backoff, Breaker, Lease, jitter};
 use crate::budget::{Budget, Held, Permit};
 use crate::config::{PoolConfig, Target};
+use crate::credentials::{CredentialsProvider, Keyring, Login};
 use crate::dial::{Connection, Connector, Greeting, Identity, Limit, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) meters: Meters,
     /// As spans name it.
     pub(crate) server: Server,
+    pub(crate) keyring: Arc<Keyring>,
     connector: Box<dyn Connector>,
     born: Instant,
     /// When a reply last came, in nanoseconds since `born`; 0 before the first.
@@ -58,6 +60,13 @@ fn backoff_of(config: &PoolConfig) -> Backoff {
     Backoff::new(config.reconnect_min, config.reconnect_max, config.reconnect_max_long)
 }
 
+/// Redis is there, and does not take these credentials.
+fn is_refused_login(error: &Error) -> bool {
+    let Some(server) = error.server_error() else { return false };
+    matches!(server.code(), Some("WRONGPASS" | "NOAUTH"))
+        || server.detail().is_some_and(|detail| detail.contains("invalid password"))
+}
+
 /// A lane that is open and was answered.
 pub(crate) struct Proof(Arc<Context>);
 
@@ -68,7 +77,13 @@ impl Drop for Proof {
 }
 
 impl Context {
-    pub(crate) fn new(config: PoolConfig, target: Target, network: Network) -> Self {
+    pub(crate) fn new(
+        config: PoolConfig,
+        target: Target,
+        network: Network,
+        provider: Option<Arc<dyn CredentialsProvider>>,
+    ) -> Self {
+        let keyring = Keyring::new(target.credentials(), provider, config.connect_timeout);
         let backoff = backoff_of(&config);
         let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
         let meters = Meters::new(if config.enabled { config.max_connections } else { 0 });
@@ -80,6 +95,7 @@ impl Context {
             sentinel: Sentinel::of(&target),
             meters,
             server: Server::of(&target),
+            keyring,
             connector: Box::new(network),
             born: Instant::now(),
             last_reply: AtomicU64::new(0),
@@ -96,11 +112,17 @@ impl Context {
     #[cfg(test)]
     pub(crate) fn nowhere(config: PoolConfig) -> Self {
         let network = Network::plain(&config);
-        Self::new(config, Target::nowhere(), network)
+        Self::new(config, Target::nowhere(), network, None)
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
         backoff_of(&self.config)
+    }
+
+    /// When a connection that is made now is to be replaced. Drawn for each, so that they do not all go at once.
+    pub(crate) fn old_at(&self, now: Instant) -> Option<Instant> {
+        let age = self.config.connection_max_age?;
+        Some(now + age - jitter(age / 4))
     }
 
     pub(crate) fn window(&self) -> Window {
@@ -114,19 +136,59 @@ impl Context {
         limit: Duration,
         patient: bool,
     ) -> Result<Connection, Error> {
-        let held = self.place(patient).await?;
-        let connection = self.reach(held, self.limit(limit)).await;
-        self.meters.dialled(connection.is_ok());
-        self.unless_closed(connection?)
+        let (login, left) = self.log_in(limit).await?;
+        let used = login.credentials.clone();
+        match self.dial(login, limit, left, patient).await {
+            // They may have been changed meanwhile: what counts is what Redis says of the newest.
+            Err(error) if self.keyring.may_change() && is_refused_login(&error) => {
+                let (login, left) = self.log_in(limit).await?;
+                if login.credentials == used {
+                    return Err(error);
+                }
+                self.dial(login, limit, left, true).await
+            }
+            dialled => dialled,
+        }
     }
 
-    /// Dials without greeting.
-    pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held), Error> {
+    /// What to log in with, and what is left of the limit then.
+    async fn log_in(&self, limit: Duration) -> Result<(Login, Duration), Error> {
+        let began = Instant::now();
+        match self.keyring.login(limit).await {
+            Ok(login) => Ok((login, limit.saturating_sub(began.elapsed()))),
+            Err(why) => {
+                let why = format!("Redis at {} cannot be used: {why}", self.target);
+                Err(Error::not_sent(Kind::Away, why))
+            }
+        }
+    }
+
+    async fn dial(
+        self: &Arc<Self>,
+        login: Login,
+        limit: Duration,
+        left: Duration,
+        patient: bool,
+    ) -> Result<Connection, Error> {
+        let held = self.place(patient).await?;
+        let limit = Limit { time: left, ..self.limit(limit) };
+        let target = self.target.logged_in_as(login.credentials.as_ref());
+        let connection = self.reach(&target, held, limit).await;
+        self.meters.dialled(connection.is_ok());
+        let connection = self.unless_closed(connection?)?;
+        Ok(Connection { renewal: login.renewal, ..connection })
+    }
+
+    /// Dials without greeting. The target is for whoever greets: it says as whom.
+    pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held, Target), Error> {
+        let (login, left) = self.log_in(self.config.connect_timeout).await?;
         let held = self.place(true).await?;
-        let limit = self.limit(self.config.connect_timeout);
-        let dialled = self.reach_raw(held, limit).await;
+        let limit = Limit { time: left, configured: true };
+        let target = self.target.logged_in_as(login.credentials.as_ref());
+        let dialled = self.reach_raw(&target, held, limit).await;
         self.meters.dialled(dialled.is_ok());
-        self.unless_closed(dialled?)
+        let (io, held) = self.unless_closed(dialled?)?;
+        Ok((io, held, target))
     }
 
     pub(crate) fn connector(&self) -> &dyn Connector {

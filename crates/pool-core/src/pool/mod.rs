@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::config::{PoolConfig, Target};
 use crate::conn::Conn;
+use crate::credentials::CredentialsProvider;
 use crate::dedicated::{self, Bench, Dedicated, DedicatedIo, RawPlace};
 use crate::degrade::{DegradableConn, Epoch, Journal, JournalStatus, no_fallback};
 use crate::dial::Network;
@@ -61,7 +62,7 @@ impl Pool {
     pub fn embedded(fallback: impl Fallback) -> Self {
         let config = PoolConfig { enabled: false, ..PoolConfig::default() };
         let network = Network::plain(&config);
-        Self::assemble(config, Target::nowhere(), network, Some(Arc::new(fallback)))
+        Self::assemble(config, Target::nowhere(), network, Some(Arc::new(fallback)), None)
     }
 
     pub(crate) fn assemble(
@@ -69,9 +70,10 @@ impl Pool {
         target: Target,
         network: Network,
         fallback: Option<Arc<dyn Fallback>>,
+        provider: Option<Arc<dyn CredentialsProvider>>,
     ) -> Self {
         let embedded = !config.enabled;
-        let context = Context::new(config, target, network);
+        let context = Context::new(config, target, network, provider);
         if embedded {
             context.state.send_replace(State::Embedded);
             tracing::info!(target: "cenote", "pool configured without Redis: the fallback answers everything");
@@ -251,11 +253,15 @@ impl Pool {
         dedicated::reserve_raw(self.shared.clone(), at, limit)
     }
 
-    /// Where this pool dials and as whom, the password included; for the crate `cenote-compat-shim`. `None` if it
+    /// Where this pool dials and as whom at this moment, the password included; for the crate `cenote-compat-shim`. `None` if it
     /// never dials.
     #[doc(hidden)]
     pub fn connection_info(&self) -> Option<redis::ConnectionInfo> {
-        if self.shared.embedded { None } else { self.shared.context.target.full_info() }
+        let context = &self.shared.context;
+        if self.shared.embedded {
+            return None;
+        }
+        context.target.logged_in_as(context.keyring.latest().as_ref()).full_info()
     }
 
     /// The state at this moment.

@@ -17,6 +17,7 @@ use super::probe::{Probe, Verdict};
 use super::queue::Wakes;
 use super::task::LINGER;
 use crate::codec::{Decoder, Limits, ProtocolError};
+use crate::credentials::Renewal;
 use crate::error::Error;
 use crate::pool::{Context, Proof, Shared, State};
 use crate::timer::Timer;
@@ -58,6 +59,7 @@ pub(super) struct Driver<'a> {
     replies: u64,
     messages: u64,
     proof: Option<Proof>,
+    renewal: Option<Renewal>,
     probe: Probe,
     /// The next change of the pool's state.
     change: Change,
@@ -71,6 +73,7 @@ impl<'a> Driver<'a> {
         home: Weak<Shared>,
         io: Box<dyn Io>,
         protocol: Protocol,
+        renewal: Option<Renewal>,
     ) -> Self {
         let limits = Limits { bulk: context.config.max_reply_bytes, ..Limits::default() };
         let probe = Probe::new(home, context.config.health_check_interval, context.breaker.probe_limit());
@@ -89,6 +92,8 @@ impl<'a> Driver<'a> {
             replies: 0,
             messages: 0,
             proof: None,
+            // In RESP2 nothing but subscribing is allowed to who has subscribed.
+            renewal: renewal.filter(|_| protocol == Protocol::Resp3),
             probe,
             change: next_change(context.state.subscribe()),
             timer: Timer::default(),
@@ -105,6 +110,7 @@ impl<'a> Driver<'a> {
             return Poll::Ready(end);
         }
         self.watch_the_pool(cx);
+        self.renew(cx);
         loop {
             let stuck = match self.write(cx) {
                 Ok(written) => written.is_pending(),
@@ -210,6 +216,19 @@ impl<'a> Driver<'a> {
         self.output.clear();
         self.sent = 0;
         Ok(Poll::Ready(()))
+    }
+
+    /// Logs in anew, if that is due.
+    fn renew(&mut self, cx: &mut TaskContext<'_>) {
+        let Some(renewal) = &mut self.renewal else { return };
+        let answer = self.hub.state().lock().machine.take_login();
+        if let Some(answer) = answer {
+            renewal.answered(answer);
+        }
+        if let Poll::Ready(auth) = renewal.poll(cx) {
+            self.hub.state().lock().machine.log_in(&auth);
+            renewal.sent();
+        }
     }
 
     /// An outage is a reason to ask whether this connection lives, and its end is one to ask whether it survived:

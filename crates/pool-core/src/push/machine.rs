@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::event::Body;
 use super::frame::{self, Frame};
@@ -34,6 +34,9 @@ pub(super) struct Machine {
     pub(super) tracked: Vec<Prefix>,
     protocol: Option<Protocol>,
     ping: bool,
+    /// An `AUTH` to be sent, and the reply to one that was.
+    auth: Option<Vec<u8>>,
+    login: Option<Value>,
     /// What this connection has for itself.
     pinned: Option<Topic>,
     /// Replies and acknowledgements on this connection.
@@ -59,6 +62,7 @@ pub(super) enum Command {
         failed: Option<Error>,
     },
     Ping,
+    Auth,
 }
 
 /// Why a connection cannot go on.
@@ -73,7 +77,7 @@ impl Command {
     fn names(&self) -> usize {
         match self {
             Self::Subscribe(_, names) | Self::Unsubscribe(_, names) => names.len(),
-            Self::Track { .. } | Self::Ping => 0,
+            Self::Track { .. } | Self::Ping | Self::Auth => 0,
         }
     }
 }
@@ -112,6 +116,7 @@ impl Machine {
     /// The connection is gone: whoever had something confirmed on it misses what comes now.
     pub(super) fn lost(&mut self) {
         (self.protocol, self.ping) = (None, false);
+        (self.auth, self.login) = (None, None);
         self.in_flight.clear();
         self.tracked.clear();
         let all: Vec<_> = self.topics.all().map(|(topic, _)| topic).collect();
@@ -141,6 +146,15 @@ impl Machine {
         self.ping = true;
     }
 
+    /// Logs in anew; the reply is [taken](Self::take_login).
+    pub(super) fn log_in(&mut self, auth: &Cmd) {
+        self.auth = Some(auth.get_packed_command());
+    }
+
+    pub(super) fn take_login(&mut self) -> Option<Value> {
+        self.login.take()
+    }
+
     /// Since when a reply is due.
     pub(super) fn due_since(&self) -> Option<Instant> {
         self.in_flight.front().map(|(_, since)| *since)
@@ -158,6 +172,9 @@ impl Machine {
             let command = if std::mem::take(&mut self.ping) {
                 redis::cmd("PING").write_packed_command(out);
                 Some(Command::Ping)
+            } else if let Some(auth) = self.auth.take() {
+                out.extend_from_slice(&auth);
+                Some(Command::Auth)
             } else if self.prefixes_dirty && !self.is_tracking() {
                 self.prefixes_dirty = false;
                 self.track(protocol, out, wakes)
@@ -305,13 +322,17 @@ impl Machine {
     }
 
     fn reply(&mut self, value: Value, wakes: &mut Wakes) -> Result<(), Fault> {
-        let error = value.extract_error().err().map(Error::answered);
         let Some((command, since)) = self.in_flight.pop_front() else {
             return Err(ProtocolError::Unexpected.into());
         };
         self.replies += 1;
+        if matches!(command, Command::Auth) {
+            self.login = Some(value);
+            return Ok(());
+        }
+        let error = value.extract_error().err().map(Error::answered);
         match (command, error) {
-            (Command::Ping, _) => Ok(()),
+            (Command::Ping | Command::Auth, _) => Ok(()),
             (Command::Track { tracked, replies, anew, failed }, error) if replies > 1 => {
                 let failed = failed.or(error);
                 let rest = Command::Track { tracked, replies: replies - 1, anew, failed };

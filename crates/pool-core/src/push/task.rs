@@ -140,7 +140,7 @@ impl Work {
 
     /// Serves until the connection is lost; true if it is not to be replaced.
     async fn serve(&mut self, guard: &Guard, connection: Connection) -> bool {
-        let Connection { io, held, greeting } = connection;
+        let Connection { io, held, greeting, renewal } = connection;
         let hub = &*guard.hub;
         let node = greeting.node.clone();
         if !hub.install(held, node.clone()) {
@@ -151,7 +151,7 @@ impl Work {
         }
         let protocol = if greeting.resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
         let opened = Instant::now();
-        let mut driver = Driver::new(hub, &self.context, guard.home.clone(), io, protocol);
+        let mut driver = Driver::new(hub, &self.context, guard.home.clone(), io, protocol, renewal);
         let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
         let replied = driver.close();
         // One that replies and is cut at once must not make us dial without a pause.

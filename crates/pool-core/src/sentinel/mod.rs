@@ -83,6 +83,7 @@ impl Sentinel {
     pub(crate) async fn dial(
         &self,
         connector: &dyn Connector,
+        target: &Target,
         held: Held,
         limit: Limit,
         max_reply: usize,
@@ -91,8 +92,7 @@ impl Sentinel {
         let began = Instant::now();
         let (io, mut greeting, address) = self
             .search(connector, limit, |host, port| {
-                let (target, berth, address) =
-                    (self.target.at(host, port), berth.clone(), name_of(host, port));
+                let (target, berth, address) = (target.at(host, port), berth.clone(), name_of(host, port));
                 Box::pin(async move {
                     berth.empty();
                     let limit = left_of(limit, began);
@@ -105,13 +105,14 @@ impl Sentinel {
             .await?;
         greeting.node = Some(Arc::new(Node { address, since: began }));
         let held = berth.take().ok_or_else(|| dial::given_up(&self.target))?;
-        Ok(Connection { io, held, greeting })
+        Ok(Connection { io, held, greeting, renewal: None })
     }
 
     /// The same without a greeting: a login at most.
     pub(crate) async fn dial_raw(
         &self,
         connector: &dyn Connector,
+        target: &Target,
         held: Held,
         limit: Limit,
     ) -> Result<(Box<dyn Io>, Held), Error> {
@@ -119,7 +120,7 @@ impl Sentinel {
         let began = Instant::now();
         let io = self
             .search(connector, limit, |host, port| {
-                let (target, berth) = (self.target.at(host, port), berth.clone());
+                let (target, berth) = (target.at(host, port), berth.clone());
                 Box::pin(async move {
                     berth.empty();
                     let limit = left_of(limit, began);

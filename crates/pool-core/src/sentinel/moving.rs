@@ -5,19 +5,25 @@ use std::time::Instant;
 
 use super::{Node, tend};
 use crate::budget::Held;
+use crate::config::Target;
 use crate::dial::{self, Connection, Greeting, Limit};
 use crate::error::Error;
 use crate::pool::Context;
 use crate::transport::Io;
 
 impl Context {
-    /// Dials and greets Redis, wherever it is.
-    pub(crate) async fn reach(self: &Arc<Self>, held: Held, limit: Limit) -> Result<Connection, Error> {
+    /// Dials and greets Redis, wherever it is, as `target` says.
+    pub(crate) async fn reach(
+        self: &Arc<Self>,
+        target: &Target,
+        held: Held,
+        limit: Limit,
+    ) -> Result<Connection, Error> {
         let (connector, max_reply) = (self.connector(), self.config.max_reply_bytes);
         let Some(sentinel) = &self.sentinel else {
-            return dial::dial(connector, &self.target, held, limit, max_reply).await;
+            return dial::dial(connector, target, held, limit, max_reply).await;
         };
-        let connection = sentinel.dial(connector, held, limit, max_reply).await;
+        let connection = sentinel.dial(connector, target, held, limit, max_reply).await;
         tend(self, Instant::now());
         connection
     }
@@ -25,13 +31,14 @@ impl Context {
     /// The same without greeting it.
     pub(crate) async fn reach_raw(
         self: &Arc<Self>,
+        target: &Target,
         held: Held,
         limit: Limit,
     ) -> Result<(Box<dyn Io>, Held), Error> {
         let Some(sentinel) = &self.sentinel else {
-            return dial::dial_raw(self.connector(), &self.target, held, limit).await;
+            return dial::dial_raw(self.connector(), target, held, limit).await;
         };
-        let dialled = sentinel.dial_raw(self.connector(), held, limit).await;
+        let dialled = sentinel.dial_raw(self.connector(), target, held, limit).await;
         tend(self, Instant::now());
         dialled
     }

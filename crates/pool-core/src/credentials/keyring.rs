@@ -1,0 +1,118 @@
+//! The credentials of a pool: where they come from, and which ones were given last.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{Credentials, CredentialsProvider, Renewal};
+use crate::timer;
+
+pub(crate) struct Keyring {
+    provider: Option<Arc<dyn CredentialsProvider>>,
+    /// The URL's, or what the provider gave last.
+    latest: Mutex<Option<Credentials>>,
+    /// How long the provider may take when nobody waits for it any more.
+    patience: Duration,
+    /// The log has it already.
+    warned: AtomicBool,
+}
+
+/// What a dial logs in with, and what renews that.
+pub(crate) struct Login {
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) renewal: Option<Renewal>,
+}
+
+impl Keyring {
+    pub(crate) fn new(
+        fixed: Option<Credentials>,
+        provider: Option<Arc<dyn CredentialsProvider>>,
+        patience: Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { provider, latest: Mutex::new(fixed), patience, warned: AtomicBool::new(false) })
+    }
+
+    /// Somebody gives other credentials at other times.
+    pub(crate) fn may_change(&self) -> bool {
+        self.provider.is_some()
+    }
+
+    pub(crate) fn latest(&self) -> Option<Credentials> {
+        self.latest.lock().clone()
+    }
+
+    /// For a dial that may take `limit`, of which there must be something left.
+    pub(crate) async fn login(self: &Arc<Self>, limit: Duration) -> Result<Login, String> {
+        let Some(provider) = &self.provider else {
+            return Ok(Login { credentials: self.latest(), renewal: None });
+        };
+        // Before they are asked for: a change in between is not missed.
+        let changes = provider.changes().map(mark_seen);
+        let given = match self.ask(limit / 2).await {
+            Ok(given) => given,
+            Err(why) => match self.latest() {
+                Some(latest) => {
+                    self.warn(&why, "the credentials provider fails: those it gave before are used");
+                    latest
+                }
+                None => return Err(why),
+            },
+        };
+        let renewal = changes.map(|changes| Renewal::new(self.clone(), given.clone(), changes));
+        Ok(Login { credentials: Some(given), renewal })
+    }
+
+    /// In a task of its own: what comes late is there for the next who asks, and a panic is nobody else's.
+    pub(super) async fn ask(self: &Arc<Self>, limit: Duration) -> Result<Credentials, String> {
+        let keyring = self.clone();
+        let asked = tokio::spawn(async move { keyring.ask_now().await });
+        match timer::within(limit, asked).await {
+            Some(Ok(given)) => given,
+            Some(Err(_)) => Err("the credentials provider panicked".to_owned()),
+            None => Err(format!("the credentials provider gave none within {limit:?}")),
+        }
+    }
+
+    async fn ask_now(&self) -> Result<Credentials, String> {
+        let Some(provider) = &self.provider else {
+            return Err("there is no credentials provider".to_owned());
+        };
+        match timer::within(self.patience, provider.credentials()).await {
+            Some(Ok(given)) => {
+                *self.latest.lock() = Some(given.clone());
+                Ok(given)
+            }
+            Some(Err(why)) => Err(format!("the credentials provider has none: {why}")),
+            None => Err("the credentials provider gave none".to_owned()),
+        }
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    fn scrub(&self, text: &str) -> String {
+        self.latest.lock().as_ref().map_or_else(|| text.to_owned(), |latest| latest.scrub(text))
+    }
+
+    /// Once, until they are taken again.
+    pub(super) fn warn(&self, cause: &str, what: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let cause = self.scrub(cause);
+            tracing::warn!(target: "cenote", %cause, "{what}");
+        }
+    }
+
+    pub(super) fn accepted(&self) {
+        self.warned.store(false, Ordering::Relaxed);
+        tracing::debug!(target: "cenote", "a connection logged in anew");
+    }
+}
+
+fn mark_seen(mut changes: watch::Receiver<()>) -> watch::Receiver<()> {
+    changes.mark_unchanged();
+    changes
+}
