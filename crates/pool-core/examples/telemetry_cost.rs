@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         // What it writes is thrown away; that it puts the fields of each span into text is not.
         "spans" => {
-            tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_writer(std::io::sink).init()
+            tracing_subscriber::fmt().with_max_level(LevelFilter::DEBUG).with_writer(std::io::sink).init();
         }
         other => return Err(format!("nobody, metrics or spans, and not {other}").into()),
     }

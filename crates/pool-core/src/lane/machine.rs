@@ -15,6 +15,7 @@ use redis::Value;
 
 use super::backlog::{Backlog, Room, Waiting};
 use super::slot::{Answer, Slot};
+use super::tenancy;
 use crate::codec::ProtocolError;
 use crate::command::{Encoded, Payload};
 use crate::error::{Error, Kind, Outcome};
@@ -126,7 +127,7 @@ impl Machine {
     ) -> Result<(), Error> {
         match &self.phase {
             Phase::Connecting | Phase::Open => {}
-            Phase::Draining => return Err(moved()),
+            Phase::Draining => return Err(tenancy::moved()),
             Phase::Ended(error) => return Err(error.with_outcome(Outcome::NotSent)),
         }
         let start = self.output.len();
@@ -266,7 +267,7 @@ impl Machine {
                 continue;
             }
             delivered.replies += 1;
-            delivered.rebuild |= asks_for_another_connection(&value);
+            delivered.rebuild |= tenancy::asks_to_move(&value);
             let front = self.in_flight.front().ok_or(ProtocolError::Unexpected)?;
             let answer = if front.replies == 1 {
                 Answer::One(value)
@@ -330,7 +331,7 @@ impl Machine {
     pub(crate) fn drain(&mut self, filled: &mut Filled) {
         if matches!(self.phase, Phase::Connecting | Phase::Open) {
             self.phase = Phase::Draining;
-            filled.extend(self.backlog.drain().map(|slot| (slot, Err(moved()))));
+            filled.extend(self.backlog.drain().map(|slot| (slot, Err(tenancy::moved()))));
         }
     }
 
@@ -395,12 +396,4 @@ impl Machine {
     pub(crate) fn silent_at(&self, last_byte: Instant, limit: Duration) -> Option<Instant> {
         self.due_since.map(|since| since.max(last_byte) + limit)
     }
-}
-
-fn moved() -> Error {
-    Error::not_sent(Kind::Moved, "the connection was given up before the command was sent")
-}
-
-fn asks_for_another_connection(value: &Value) -> bool {
-    matches!(value, Value::ServerError(error) if matches!(error.code(), "READONLY" | "NOAUTH"))
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use redis::Value;
+
 use super::handle::{Lane, Use, fill, wake};
 use super::machine::{Filled, Phase};
 use crate::budget::Tenant;
@@ -87,4 +89,14 @@ impl Tenant for Lane {
 
 fn retired() -> Error {
     Error::not_sent(Kind::Moved, "the connection was retired")
+}
+
+/// The server serves, but not us on this connection: another one may lead elsewhere, or be logged in.
+pub(super) fn asks_to_move(reply: &Value) -> bool {
+    matches!(reply, Value::ServerError(error) if matches!(error.code(), "READONLY" | "NOAUTH"))
+}
+
+/// What a caller is told whose command found no place on a lane that makes room.
+pub(super) fn moved() -> Error {
+    Error::not_sent(Kind::Moved, "the connection was given up before the command was sent")
 }

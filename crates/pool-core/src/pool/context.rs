@@ -9,16 +9,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::breaker::{Backoff, Breaker, Lease, jitter};
-use crate::budget::{Budget, Held, Permit};
+use crate::budget::Budget;
 use crate::config::{PoolConfig, Target};
-use crate::credentials::{CredentialsProvider, Keyring, Login};
-use crate::dial::{Connection, Connector, Greeting, Identity, Limit, Network};
+use crate::credentials::{CredentialsProvider, Keyring};
+use crate::dial::{Connector, Greeting, Identity, Network};
 use crate::error::{Error, Kind};
 use crate::lane::Window;
 use crate::sentinel::{self, Sentinel};
 use crate::telemetry::{Meters, Server};
-use crate::timer;
-use crate::transport::Io;
 
 use super::State;
 use super::chronicle::Chronicle;
@@ -58,13 +56,6 @@ pub(crate) struct Context {
 
 fn backoff_of(config: &PoolConfig) -> Backoff {
     Backoff::new(config.reconnect_min, config.reconnect_max, config.reconnect_max_long)
-}
-
-/// Redis is there, and does not take these credentials.
-fn is_refused_login(error: &Error) -> bool {
-    let Some(server) = error.server_error() else { return false };
-    matches!(server.code(), Some("WRONGPASS" | "NOAUTH"))
-        || server.detail().is_some_and(|detail| detail.contains("invalid password"))
 }
 
 /// A lane that is open and was answered.
@@ -129,106 +120,11 @@ impl Context {
         Window { commands: self.config.window_commands, bytes: self.config.window_bytes }
     }
 
-    /// Dials and greets within `limit`. A patient dial waits for a place in the budget; another one goes
-    /// without when there is none.
-    pub(crate) async fn connect(
-        self: &Arc<Self>,
-        limit: Duration,
-        patient: bool,
-    ) -> Result<Connection, Error> {
-        let (login, left) = self.log_in(limit).await?;
-        let used = login.credentials.clone();
-        match self.dial(login, limit, left, patient).await {
-            // They may have been changed meanwhile: what counts is what Redis says of the newest.
-            Err(error) if self.keyring.may_change() && is_refused_login(&error) => {
-                let (login, left) = self.log_in(limit).await?;
-                if login.credentials == used {
-                    return Err(error);
-                }
-                self.dial(login, limit, left, true).await
-            }
-            dialled => dialled,
-        }
-    }
-
-    /// What to log in with, and what is left of the limit then.
-    async fn log_in(&self, limit: Duration) -> Result<(Login, Duration), Error> {
-        let began = Instant::now();
-        match self.keyring.login(limit).await {
-            Ok(login) => Ok((login, limit.saturating_sub(began.elapsed()))),
-            Err(why) => {
-                let why = format!("Redis at {} cannot be used: {why}", self.target);
-                Err(Error::not_sent(Kind::Away, why))
-            }
-        }
-    }
-
-    async fn dial(
-        self: &Arc<Self>,
-        login: Login,
-        limit: Duration,
-        left: Duration,
-        patient: bool,
-    ) -> Result<Connection, Error> {
-        let held = self.place(patient).await?;
-        let limit = Limit { time: left, ..self.limit(limit) };
-        let target = self.target.logged_in_as(login.credentials.as_ref());
-        let connection = self.reach(&target, held, limit).await;
-        self.meters.dialled(connection.is_ok());
-        let connection = self.unless_closed(connection?)?;
-        Ok(Connection { renewal: login.renewal, ..connection })
-    }
-
-    /// Dials without greeting. The target is for whoever greets: it says as whom.
-    pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held, Target), Error> {
-        let (login, left) = self.log_in(self.config.connect_timeout).await?;
-        let held = self.place(true).await?;
-        let limit = Limit { time: left, configured: true };
-        let target = self.target.logged_in_as(login.credentials.as_ref());
-        let dialled = self.reach_raw(&target, held, limit).await;
-        self.meters.dialled(dialled.is_ok());
-        let (io, held) = self.unless_closed(dialled?)?;
-        Ok((io, held, target))
-    }
-
     pub(crate) fn connector(&self) -> &dyn Connector {
         &*self.connector
     }
 
-    async fn place(&self, patient: bool) -> Result<Held, Error> {
-        let permit = self.permit(patient).await?;
-        let held = self.unless_closed(Held::new(self.budget.clone(), permit))?;
-        self.about_to_dial();
-        Ok(held)
-    }
-
-    fn limit(&self, time: Duration) -> Limit {
-        Limit { time, configured: time == self.config.connect_timeout }
-    }
-
-    /// What was made while the pool was being closed goes with it.
-    fn unless_closed<T>(&self, made: T) -> Result<T, Error> {
-        if self.breaker.is_shut() { Err(Error::closed()) } else { Ok(made) }
-    }
-
-    async fn permit(&self, patient: bool) -> Result<Permit, Error> {
-        if let Some(permit) = self.budget.try_acquire() {
-            return Ok(permit);
-        }
-        if !patient {
-            return Err(Error::not_sent(Kind::Moved, "no connection was free for one more lane"));
-        }
-        let limit = self.config.socket_timeout;
-        timer::within(limit, self.budget.acquire()).await.ok_or_else(|| {
-            let max = self.budget.max();
-            Error::not_sent(
-                Kind::Timeout,
-                format!("no connection became free within {limit:?}: {max} of {max} (REDIS_MAX_CONNECTIONS) in use"),
-            )
-        })
-    }
-
-    fn about_to_dial(&self) {
+    pub(super) fn about_to_dial(&self) {
         self.seen.dials.fetch_add(1, Ordering::Relaxed);
         let first = self.state.send_if_modified(|state| {
             let idle = *state == State::Idle;

@@ -4,6 +4,7 @@ mod builder;
 mod chronicle;
 mod close;
 mod companions;
+mod connect;
 mod context;
 mod flush;
 mod seen;

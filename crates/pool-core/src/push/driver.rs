@@ -11,8 +11,9 @@ use redis::Value;
 use tokio::io::ReadBuf;
 use tokio::sync::watch;
 
+use super::fault::Fault;
 use super::hub::Hub;
-use super::machine::{Fault, Protocol};
+use super::machine::Protocol;
 use super::probe::{Probe, Verdict};
 use super::queue::Wakes;
 use super::task::LINGER;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use redis::{Cmd, Value};
 
 use super::event::Body;
+use super::fault::{Fault, is_final};
 use super::frame::{self, Frame};
 use super::queue::{Queue, Wakes};
 use super::topics::{Ack, Kind, Topic, Topics};
@@ -63,14 +64,6 @@ pub(super) enum Command {
     },
     Ping,
     Auth,
-}
-
-/// Why a connection cannot go on.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Protocol(ProtocolError),
-    /// The server would not take something back right now.
-    Refused(Error),
 }
 
 impl Command {
@@ -403,17 +396,5 @@ impl Machine {
             }
         }
         Ok(())
-    }
-}
-
-/// Asking again would not help: this user may not, or this server cannot.
-pub(super) fn is_final(error: &Error) -> bool {
-    let code = error.server_error().and_then(redis::RedisError::code);
-    matches!(code, None | Some("NOPERM" | "ERR"))
-}
-
-impl From<ProtocolError> for Fault {
-    fn from(error: ProtocolError) -> Self {
-        Self::Protocol(error)
     }
 }

@@ -15,6 +15,7 @@ mod event;
     allow(clippy::unwrap_used, clippy::panic, dead_code, reason = "what tests are made of")
 )]
 mod fake;
+mod fault;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

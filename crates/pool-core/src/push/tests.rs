@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 
 use super::event::{Event, Invalidation};
 use super::fake::{FakeServer, drain, error, push, settle, topic};
-use super::machine::{BATCH, Fault, Machine, Protocol};
+use super::fault::Fault;
+use super::machine::{BATCH, Machine, Protocol};
 use super::queue::{Bounds, Queue, Wakes};
 use super::topics::{Kind, Topic};
 use crate::error::Error;

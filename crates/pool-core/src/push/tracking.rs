@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use redis::Cmd;
 
-use super::machine::{Command, Fault, Machine, Protocol, is_final};
+use super::fault::{Fault, is_final};
+use super::machine::{Command, Machine, Protocol};
 use super::queue::Wakes;
 use super::topics::{Kind, Topic};
 use crate::error::{Error, Kind as ErrorKind};
