@@ -10,7 +10,7 @@ const SECONDS: &str = "a number of seconds above 0, such as 5 or 0.5";
 impl PoolConfig {
     /// Reads `REDIS_URL`, `REDIS_ENABLED`, `REDIS_REQUIRED`, `REDIS_CONNECT_TIMEOUT`, `REDIS_SOCKET_TIMEOUT`,
     /// `REDIS_MAX_RETRIES`, `REDIS_MAX_CONNECTIONS`, `REDIS_HEALTH_CHECK_INTERVAL`,
-    /// `REDIS_CONNECTION_MAX_AGE`, for Sentinel `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD`, and for TLS `REDIS_TLS_CA_FILE`,
+    /// `REDIS_CONNECTION_MAX_AGE`, `REDIS_CLIENT_NAME`, for Sentinel `REDIS_SENTINEL_USERNAME` and `REDIS_SENTINEL_PASSWORD`, and for TLS `REDIS_TLS_CA_FILE`,
     /// `REDIS_TLS_CERT_FILE`, `REDIS_TLS_KEY_FILE` and `REDIS_TLS_SERVER_NAME`. A variable that is not set, or empty,
     /// leaves the default.
     ///
@@ -62,6 +62,7 @@ impl PoolConfig {
         reader.text("REDIS_HEALTH_CHECK_INTERVAL", |text| {
             set(&mut config.health_check_interval, seconds(text))
         });
+        reader.text("REDIS_CLIENT_NAME", |text| set(&mut config.client_name, Ok(Some(text.to_owned()))));
         reader.text("REDIS_CONNECTION_MAX_AGE", |text| {
             set(&mut config.connection_max_age, seconds(text).map(Some))
         });
@@ -133,6 +134,7 @@ mod tests {
             ("REDIS_MAX_CONNECTIONS", "7"),
             ("REDIS_HEALTH_CHECK_INTERVAL", ""),
             ("REDIS_CONNECTION_MAX_AGE", "3600"),
+            ("REDIS_CLIENT_NAME", "shop-1"),
         ])
         .unwrap();
         assert_eq!(config.url, "redis://cache:7000/2");
@@ -141,6 +143,7 @@ mod tests {
         assert_eq!(config.socket_timeout, Duration::from_secs(2));
         assert_eq!((config.max_retries, config.max_connections), (0, 7));
         assert_eq!(config.health_check_interval, Duration::from_secs(30));
+        assert_eq!(config.client_name.as_deref(), Some("shop-1"));
         assert_eq!(config.connection_max_age, Some(Duration::from_secs(3_600)));
     }
 
@@ -153,18 +156,20 @@ mod tests {
             ("REDIS_SOCKET_TIMEOUT", "NaN"),
             ("REDIS_HEALTH_CHECK_INTERVAL", "soon"),
             ("REDIS_CONNECTION_MAX_AGE", "0"),
+            ("REDIS_CLIENT_NAME", "two words"),
             ("REDIS_MAX_CONNECTIONS", "0"),
             ("REDIS_MAX_RETRIES", "-3"),
         ])
         .unwrap_err();
         let text = error.to_string();
-        assert_eq!(error.problems().len(), 8, "{text}");
+        assert_eq!(error.problems().len(), 9, "{text}");
         for part in [
             "REDIS_URL",
             "REDIS_ENABLED is \"perhaps\", but must be true or false",
             "REDIS_CONNECT_TIMEOUT is \"-1\"",
             "REDIS_SOCKET_TIMEOUT is \"NaN\"",
             "REDIS_HEALTH_CHECK_INTERVAL is \"soon\", but must be a number of seconds above 0",
+            "REDIS_CLIENT_NAME is \"two words\", but must be printable ASCII",
             "REDIS_CONNECTION_MAX_AGE is 0 s, but must be a number of seconds above 0",
             "REDIS_MAX_CONNECTIONS is 0, but must be a whole number from 1 to 65535",
             "REDIS_MAX_RETRIES is \"-3\"",

@@ -65,6 +65,9 @@ pub struct PoolConfig {
     /// A connection idle for so long is asked for a PING. Default 30 s.
     #[serde(deserialize_with = "seconds")]
     pub health_check_interval: Duration,
+    /// What connections are called in the server's `CLIENT LIST`; with it the library tells its own name and version there
+    /// (`CLIENT SETINFO`). A server or a user that does not allow it serves all the same. Default none.
+    pub client_name: Option<String>,
     /// How old a connection may become before another one takes its place; each draws its own age, from three quarters
     /// of this on. The new one is there before the old one ends, which answers what it has; exclusive connections end
     /// between two holders. Those of subscribers have no age: each end of one is a gap. Default none: any age.
@@ -120,6 +123,7 @@ impl Default for PoolConfig {
             max_retries: 3,
             max_connections: 20,
             health_check_interval: Duration::from_secs(30),
+            client_name: None,
             connection_max_age: None,
             shared_connections: cores.min(4),
             close_timeout: Duration::from_secs(5),
@@ -150,6 +154,7 @@ impl PoolConfig {
     pub(crate) fn target(&self) -> Result<Target, ConfigError> {
         self.validate()?;
         let target = Target::parse(&self.url)?;
+        let target = target.called(self.client_name.clone());
         Ok(target.with_sentinel_login(self.sentinel_username.clone(), self.sentinel_password.clone()))
     }
 
@@ -207,6 +212,12 @@ impl PoolConfig {
                 let expected = format!("at least the {floor:?} that comes before it");
                 found.push(Problem::new(setting, format!("{value:?}"), expected));
             }
+        }
+        if let Some(name) = &self.client_name
+            && (name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            let expected = "printable ASCII characters without spaces, at least one";
+            found.push(Problem::new("REDIS_CLIENT_NAME", format!("{name:?}"), expected));
         }
         if self.required && !self.enabled {
             found.push(Problem::new("REDIS_REQUIRED", "true", "false while REDIS_ENABLED is false"));
@@ -282,6 +293,7 @@ impl fmt::Debug for PoolConfig {
             .field("max_connections", &self.max_connections)
             .field("health_check_interval", &self.health_check_interval)
             .field("connection_max_age", &self.connection_max_age)
+            .field("client_name", &self.client_name)
             .finish_non_exhaustive()
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub(crate) username: Option<String>,
     password: Option<String>,
     pub(crate) protocol: Option<ProtocolVersion>,
+    /// What our connections are called there.
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -78,7 +80,7 @@ impl Target {
     /// For a pool that never dials.
     pub(crate) fn nowhere() -> Self {
         let address = Address::Tcp { host: "embedded".to_owned(), port: 0 };
-        Self { address, tls: false, db: 0, username: None, password: None, protocol: None }
+        Self { address, tls: false, db: 0, username: None, password: None, protocol: None, name: None }
     }
 
     fn tcp(url: &Url) -> Result<Self, Problem> {
@@ -107,6 +109,7 @@ impl Target {
             username: Some(url.username()).filter(|name| !name.is_empty()).map(decode).transpose()?,
             password: url.password().map(decode).transpose()?,
             protocol: None,
+            name: None,
         };
         for (name, value) in url.query_pairs() {
             target.parameter(&name, &value, &shown)?;
@@ -130,6 +133,10 @@ impl Target {
             }
         }
         Ok(target)
+    }
+
+    pub(super) fn called(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     pub(super) fn with_password(self, password: Option<String>) -> Self {

@@ -84,7 +84,7 @@ impl Dedicated {
         let target = context.target.logged_in_as(context.keyring.latest().as_ref());
         let reset = greet::again(&target, resp3);
         if let Ok(Answer::Many(values)) = self.send(Payload::Batch(&reset), Some(deadline)).await
-            && !values.iter().any(|value| matches!(value, Value::ServerError(_)))
+            && greet::is_as_new(&target, values)
         {
             self.lane.set_changed(false);
             return Ok(());

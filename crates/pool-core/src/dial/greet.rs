@@ -66,9 +66,11 @@ pub(crate) async fn greet(
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
     let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];
     commands.extend(select_and_ping(target));
+    commands.extend(introduction(target));
     commands.extend(who_are_you());
     let mut replies = talk.ask(&commands).await?;
     let (identity, role) = read_identity(replies.split_off(replies.len() - 2));
+    leave_out_introduction(target, &mut replies);
     match replies.remove(0).extract_error() {
         Ok(reply) => {
             talk.wait_to_be_let_in(replies, deadline, loading).await?;
@@ -80,9 +82,11 @@ pub(crate) async fn greet(
             let mut commands = Vec::new();
             commands.extend(target.password().map(|password| auth(target, password)));
             commands.extend(select_and_ping(target));
+            commands.extend(introduction(target));
             commands.extend(who_are_you());
             let mut replies = talk.ask(&commands).await?;
             let (identity, role) = read_identity(replies.split_off(replies.len() - 2));
+            leave_out_introduction(target, &mut replies);
             talk.wait_to_be_let_in(replies, deadline, loading).await?;
             Ok(Greeting { identity, role, ..Greeting::default() })
         }
@@ -118,10 +122,36 @@ pub(crate) fn again(target: &Target, resp3: bool) -> redis::Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("RESET");
     pipeline.add_command(hello(target, if resp3 { 3 } else { 2 }));
-    for command in select_and_ping(target) {
+    for command in select_and_ping(target).into_iter().chain(introduction(target)) {
         pipeline.add_command(command);
     }
     pipeline
+}
+
+/// Whether the replies to [`again`] say that the connection is as it was at first.
+pub(crate) fn is_as_new(target: &Target, mut replies: Vec<Value>) -> bool {
+    leave_out_introduction(target, &mut replies);
+    !replies.iter().any(|reply| matches!(reply, Value::ServerError(_)))
+}
+
+/// Who we are, for the server's `CLIENT LIST`. It is no matter if the server does not know of it, or does not allow it.
+fn introduction(target: &Target) -> Vec<Cmd> {
+    let Some(name) = &target.name else { return Vec::new() };
+    let client = |words: &[&str]| {
+        let mut cmd = redis::cmd("CLIENT");
+        cmd.arg(words);
+        cmd
+    };
+    vec![
+        client(&["SETNAME", name]),
+        client(&["SETINFO", "LIB-NAME", "cenote"]),
+        client(&["SETINFO", "LIB-VER", env!("CARGO_PKG_VERSION")]),
+    ]
+}
+
+/// What was answered to it, at the end of what is left.
+fn leave_out_introduction(target: &Target, replies: &mut Vec<Value>) {
+    replies.truncate(replies.len().saturating_sub(introduction(target).len()));
 }
 
 fn hello(target: &Target, protocol: u8) -> Cmd {

@@ -124,6 +124,13 @@ impl PoolBuilder {
         self
     }
 
+    /// What connections are called in the server's `CLIENT LIST`: see [`PoolConfig::client_name`]. Default: nothing.
+    #[must_use]
+    pub fn client_name(mut self, name: impl Into<String>) -> Self {
+        self.config.client_name = Some(name.into());
+        self
+    }
+
     /// How old a connection may become before another takes its place, without a command lost: see
     /// [`PoolConfig::connection_max_age`]. Default: any age.
     #[must_use]
