@@ -213,6 +213,70 @@ fn a_server_that_says_nothing_and_one_that_stops_halfway_are_given_up_in_time() 
     assert!(code == Some(9) && out.lines().next().unwrap().contains("stopped answering"), "{out}");
 }
 
+/// A server of which one word's answer is given; all others are as they should be.
+fn saying(word: &'static str, answer: impl Fn() -> Answer + Send + Sync + 'static) -> Canned {
+    Canned::answering(move |_, asked| {
+        let asked = String::from_utf8_lossy(asked).to_ascii_uppercase();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let says = match () {
+            () if asked.contains(word) => return answer(),
+            () if asked.contains("HELLO") => "%1\r\n$4\r\nrole\r\n$6\r\nmaster\r\n".to_owned(),
+            () if asked.contains("PING") => "+PONG\r\n".to_owned(),
+            () if asked.contains("ROLE") => "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_owned(),
+            () if asked.contains("TIME") => format!("*2\r\n$10\r\n{now}\r\n$1\r\n0\r\n"),
+            () => "-ERR unknown command\r\n".to_owned(),
+        };
+        Answer::Send(says.into_bytes())
+    })
+}
+
+#[test]
+fn no_number_that_a_server_tells_is_too_much_for_the_report() {
+    for time in ["inf", "nan", "1e300", "-1", "18446744073709551615"] {
+        let says = format!("*2\r\n${}\r\n{time}\r\n$1\r\n0\r\n", time.len());
+        let server = saying("TIME", move || Answer::Send(says.clone().into_bytes()));
+        let all: BTreeMap<_, _> = checks(&json(&server.url())).into_iter().collect();
+        assert!(["ok", "warning"].contains(&all["clock"].as_str()), "{time}: {all:?}");
+    }
+    let out_of_range = Canned::answering(|turn, _| {
+        Answer::Send(match turn {
+            0 => b"%1\r\n$4\r\nrole\r\n$6\r\nmaster\r\n".to_vec(),
+            1 => b"+PONG\r\n".to_vec(),
+            2 => b"$7\r\ndefault\r\n".to_vec(),
+            3 => b"-ERR DB index is out of range\r\n".to_vec(),
+            _ => b"*2\r\n$9\r\ndatabases\r\n$20\r\n-9223372036854775808\r\n".to_vec(),
+        })
+    });
+    told(&out_of_range.url().replace("/0", "/3"), 7, "database", &["the server has no database 3"]);
+}
+
+#[test]
+fn a_server_that_stops_at_any_step_is_told_there_and_nothing_is_guessed_behind_it() {
+    for (word, step) in [("ROLE", "role"), ("TIME", "clock"), ("INFO", "memory"), ("DBSIZE", "role")] {
+        for answer in [Answer::Silence, Answer::Close] {
+            let told =
+                if matches!(answer, Answer::Close) { "closed the connection" } else { "stopped answering" };
+            let server = saying(word, move || answer.clone());
+            let Ended { code, out, .. } = doctor(&server.url(), &["--timeout", "0.5"]);
+            let first = out.lines().next().unwrap();
+            // What comes before it has told so itself.
+            let is_told = first.contains(told) || step == "role" && first.contains("stopped answering");
+            assert!(code == Some(9) && is_told, "{word}: {out}");
+            let behind = STEPS.iter().skip_while(|it| **it != step).skip(1);
+            for step in behind {
+                let line = out.lines().find(|line| line.trim_start().starts_with(step)).unwrap();
+                assert!(line.contains("not looked at"), "{word}: {out}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_sends_back_what_it_is_sent_is_no_redis() {
+    let echo = Canned::answering(|_, asked| Answer::Send(asked.to_vec()));
+    told(&echo.url(), 8, "resp3", &["what answers is not Redis"]);
+}
+
 #[test]
 fn tls_is_spoken_where_the_url_asks_for_it_and_what_hinders_it_is_told() {
     let authority = Authority::new();

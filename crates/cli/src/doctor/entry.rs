@@ -5,7 +5,7 @@ use std::time::Duration;
 use cenote_pool_core::Steps;
 use cenote_pool_core::redis::{self, Cmd, ProtocolVersion, RedisConnectionInfo, RedisError, Value};
 
-use super::reach::unanswered;
+use super::reach::{answers_otherwise, unanswered};
 use super::report::{Check, Report, plain};
 use super::talk::{Failed, Talk};
 use crate::exit::Exit;
@@ -60,7 +60,12 @@ pub(super) async fn enter(
             refused(steps, failed, limit, report);
             return None;
         }
-        Ok(_) => {}
+        Ok(value) if is_pong(&value) => {}
+        // One that sends back what it is sent has answered HELLO too.
+        Ok(_) => {
+            report.checks.push(answers_otherwise());
+            return None;
+        }
     }
     let version = entry.version.clone().map_or_else(String::new, |it| format!("; version {it}"));
     note_plain(steps, report);
@@ -137,7 +142,11 @@ async fn select(info: &RedisConnectionInfo, talk: &mut Talk, report: &mut Report
 async fn databases(talk: &mut Talk) -> Option<i64> {
     let reply = talk.ask(redis::cmd("CONFIG").arg("GET").arg("databases")).await.ok()?;
     let pairs: Vec<(String, i64)> = redis::from_redis_value(reply).ok()?;
-    pairs.first().map(|(_, count)| *count)
+    pairs.first().map(|(_, count)| *count).filter(|count| *count > 0)
+}
+
+fn is_pong(answer: &Value) -> bool {
+    redis::from_redis_value_ref::<String>(answer).is_ok_and(|answer| answer == "PONG")
 }
 
 fn refused(steps: &Steps, failed: Failed, limit: Duration, report: &mut Report) {

@@ -17,10 +17,12 @@ const SLOW: Duration = Duration::from_millis(100);
 /// Off by more than this, expiry dates and logs no longer fit together.
 const SKEW: f64 = 1.0;
 
-pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) {
+/// Each step but the last says whether the server still answers: whoever asked on would be told something else's answer.
+pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) -> bool {
     let told = match talk.ask(&redis::cmd("ROLE")).await {
         Ok(Value::Array(parts)) => parts,
-        _ => Vec::new(),
+        Ok(_) | Err(Failed::Said(_)) => Vec::new(),
+        Err(failed) => return stopped("role", &failed, report),
     };
     let text = |at: usize| told.get(at).and_then(|it| redis::from_redis_value_ref::<String>(it).ok());
     let role = text(0).or_else(|| entry.role.clone());
@@ -68,30 +70,42 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) {
         _ => Check::ok("role", "not told: the user may call neither ROLE nor HELLO"),
     };
     report.checks.push(check);
+    true
 }
 
-pub(super) async fn latency(talk: &mut Talk, report: &mut Report) {
+fn stopped(step: &'static str, failed: &Failed, report: &mut Report) -> bool {
+    let (seen, remedy) = match failed {
+        Failed::Closed | Failed::Broken(_) => (
+            "the server has closed the connection in the middle",
+            "it was restarted, or it or a proxy before it ends connections: its log tells",
+        ),
+        Failed::Strange(_) => (
+            "the server has gone over to answers that are none of a Redis",
+            "see what is between here and Redis",
+        ),
+        Failed::Silent | Failed::Said(_) => (
+            "the server has stopped answering",
+            "it is stopped, or busy with one long command: SLOWLOG GET on its machine tells which",
+        ),
+    };
+    report.checks.push(Check::wrong(step, Exit::Unwell, seen, remedy));
+    false
+}
+
+pub(super) async fn latency(talk: &mut Talk, report: &mut Report) -> bool {
     let mut times = Vec::new();
     for _ in 0..PINGS {
         match talk.timed(&redis::cmd("PING")).await {
             Ok((_, took)) => times.push(took),
             // A user that may not ask it is answered as fast.
             Err(Failed::Said(_)) => {}
-            Err(_) => {
-                report.checks.push(Check::wrong(
-                    "latency",
-                    Exit::Unwell,
-                    "the server has stopped answering",
-                    "it is stopped, or busy with one long command: SLOWLOG GET on its machine tells which",
-                ));
-                return;
-            }
+            Err(failed) => return stopped("latency", &failed, report),
         }
     }
     times.sort_unstable();
     let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) else {
         report.checks.push(Check::ok("latency", "not measured: the user may not call PING"));
-        return;
+        return true;
     };
     let seen = format!(
         "{} is the median of {} round trips, {} the longest",
@@ -108,26 +122,31 @@ pub(super) async fn latency(talk: &mut Talk, report: &mut Report) {
     } else {
         Check::ok("latency", seen)
     });
+    true
 }
 
-pub(super) async fn clock(talk: &mut Talk, report: &mut Report) {
+pub(super) async fn clock(talk: &mut Talk, report: &mut Report) -> bool {
     let check = match talk.timed(&redis::cmd("TIME")).await {
-        Ok((value, took)) => match redis::from_redis_value::<(f64, f64)>(value) {
+        Ok((value, took)) => match redis::from_redis_value::<(u64, u64)>(value) {
             Ok((seconds, micros)) => {
+                let (seconds, micros) = (seconds as f64, micros as f64);
                 let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
                 let half = took.as_secs_f64() / 2.0;
                 offset(seconds + micros / 1e6 - (here - half), half)
             }
             Err(_) => Check::ok("clock", "not told"),
         },
-        Err(_) => Check::ok("clock", "not told: the user may not call TIME"),
+        Err(Failed::Said(_)) => Check::ok("clock", "not told: the user may not call TIME"),
+        Err(failed) => return stopped("clock", &failed, report),
     };
     report.checks.push(check);
+    true
 }
 
 /// How far the server's clock is ahead of ours, give or take half of the round trip.
 fn offset(ahead: f64, uncertain: f64) -> Check {
-    let by = shown(Duration::from_secs_f64(ahead.abs()));
+    // A server may say what it likes.
+    let by = shown(Duration::try_from_secs_f64(ahead.abs()).unwrap_or(Duration::MAX));
     let direction = if ahead >= 0.0 { "ahead of" } else { "behind" };
     let seen = format!(
         "the server's clock is {by} {direction} this machine's, give or take {}",
@@ -143,10 +162,11 @@ fn offset(ahead: f64, uncertain: f64) -> Check {
     Check::ok("clock", seen)
 }
 
-pub(super) async fn memory(talk: &mut Talk, report: &mut Report) {
+pub(super) async fn memory(talk: &mut Talk, report: &mut Report) -> bool {
     let told = match talk.ask(redis::cmd("INFO").arg("memory")).await {
         Ok(value) => redis::from_redis_value::<String>(value).unwrap_or_default(),
-        Err(_) => String::new(),
+        Err(Failed::Said(_)) => String::new(),
+        Err(failed) => return stopped("memory", &failed, report),
     };
     let field =
         |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
@@ -156,6 +176,7 @@ pub(super) async fn memory(talk: &mut Talk, report: &mut Report) {
         _ => Check::ok("memory", "not told: the user may not call INFO"),
     };
     report.checks.push(check);
+    true
 }
 
 fn judge(limit: u64, policy: &str, used: u64) -> Check {

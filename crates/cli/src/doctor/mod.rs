@@ -70,9 +70,11 @@ async fn look(steps: &mut Steps, limit: Duration, report: &mut Report) {
     let steps = &*steps;
     let Some((found, mut talk)) = reach::reach(steps, limit, report).await else { return };
     let Some(entry) = entry::enter(steps, &mut talk, limit, report).await else { return };
-    health::role(&mut talk, &entry, report).await;
-    health::latency(&mut talk, report).await;
-    health::clock(&mut talk, report).await;
-    health::memory(&mut talk, report).await;
-    health::pubsub(steps, &found, limit, &mut talk, report).await;
+    let goes_on = health::role(&mut talk, &entry, report).await
+        && health::latency(&mut talk, report).await
+        && health::clock(&mut talk, report).await
+        && health::memory(&mut talk, report).await;
+    if goes_on {
+        health::pubsub(steps, &found, limit, &mut talk, report).await;
+    }
 }

@@ -232,6 +232,16 @@ pub(super) fn strange(bytes: &[u8]) -> Check {
     Check::wrong(step, Exit::NotRedis, seen, remedy)
 }
 
+/// It speaks as Redis does, and says something else.
+pub(super) fn answers_otherwise() -> Check {
+    Check::wrong(
+        PROTOCOL,
+        Exit::NotRedis,
+        "what answers is not Redis: its answer to PING is not PONG",
+        "correct host and port in the URL",
+    )
+}
+
 /// Where the first question got no answer.
 pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
     match failed {

@@ -9,12 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// One connection. A question is asked after the answer to the one before.
+/// One connection. A question is asked after the answer to the one before, and none after one that was not answered.
 pub(super) struct Talk {
     stream: Box<dyn Stream>,
     /// Of each answer.
     limit: Duration,
     unread: Vec<u8>,
+    /// An answer is missing: the next one would be taken for that of another question.
+    is_lost: bool,
 }
 
 /// Why there is no answer.
@@ -38,14 +40,21 @@ const MUCH: usize = 1 << 20;
 
 impl Talk {
     pub(super) fn new(stream: impl Stream + 'static, limit: Duration) -> Self {
-        Self { stream: Box::new(stream), limit, unread: Vec::new() }
+        Self { stream: Box::new(stream), limit, unread: Vec::new(), is_lost: false }
     }
 
     pub(super) async fn ask(&mut self, command: &Cmd) -> Result<Value, Failed> {
+        if self.is_lost {
+            return Err(Failed::Silent);
+        }
         let bytes = command.get_packed_command();
         self.unread.clear();
-        self.say(&bytes).await?;
-        self.hear().await
+        let answer = match self.say(&bytes).await {
+            Ok(()) => self.hear().await,
+            Err(failed) => Err(failed),
+        };
+        self.is_lost = !matches!(answer, Ok(_) | Err(Failed::Said(_)));
+        answer
     }
 
     /// How long that took, too.
