@@ -257,6 +257,31 @@ fn what_does_not_parse_is_told_with_its_line_and_stops_nothing_else() {
 }
 
 #[test]
+fn syntax_that_is_nested_without_end_is_told_with_its_line_and_stops_nothing_else() {
+    let good = "fn a() { let _ = redis::Client::open(\"a\"); }\n";
+    let value = |text: String| format!("{good}fn b() {{ let _ = {text}; }}\n");
+    let dir = tree(&[
+        ("Cargo.toml", MANIFEST),
+        ("src/a_brackets.rs", &value(format!("{}1{}", "(".repeat(20_000), ")".repeat(20_000)))),
+        ("src/b_signs.rs", &value(format!("{}true", "!".repeat(300_000)))),
+        ("src/c_chain.rs", &value(format!("c{}", ".d()".repeat(300_000)))),
+        ("src/d_types.rs", &format!("{good}type B = {}u8{};\n", "Box<".repeat(20_000), ">".repeat(20_000))),
+        ("src/e_macro.rs", &value(format!("vec![{}1{}]", "[".repeat(20_000), "]".repeat(20_000)))),
+        // This is much, and can be read.
+        ("src/f_good.rs", &value(format!("c{}{}{}", ".d()".repeat(200), "(".repeat(100), ")".repeat(100)))),
+    ]);
+    let Ended { code, out, err } = audit(dir.path(), &["--json"]);
+    assert_eq!(code, Some(0), "{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let files: Vec<_> = report["findings"].as_array().unwrap().iter().map(|it| it["file"].clone()).collect();
+    assert_eq!(files, ["Cargo.toml", "src/f_good.rs"]);
+    for name in ["a_brackets", "b_signs", "c_chain", "d_types", "e_macro"] {
+        let told = format!("warning: src/{name}.rs:2: not looked at, as its syntax is nested too deep here");
+        assert!(err.contains(&told), "{told} is not in {err}");
+    }
+}
+
+#[test]
 fn what_cargo_made_or_brought_is_left_out() {
     let one = "fn a() { let _ = redis::Client::open(\"a\"); }\n";
     let dir = tree(&[

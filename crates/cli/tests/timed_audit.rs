@@ -92,3 +92,21 @@ fn an_audit_of_half_a_million_lines_ends_in_time() {
     let limit = if is_optimised { 10 } else { 100 } * lines as u64 / 500_000;
     assert!(took < Duration::from_secs(limit.max(20)), "{lines} lines took {took:?}");
 }
+
+/// With the square of its length it would be 10 s and more.
+#[test]
+fn a_chain_of_calls_takes_time_as_it_is_long() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("Cargo.toml"), "[package]\nname = \"app\"\n[dependencies]\nredis = \"1\"\n")
+        .unwrap();
+    let chain = ".with(1)\n.retry()?".repeat(2_000);
+    let text = format!("fn a() {{ let _ = redis::Client::open(\"a\"){chain}.get_connection(); }}\n");
+    fs::write(dir.path().join("src/lib.rs"), text).unwrap();
+    let began = Instant::now();
+    let ended = cenote(&["audit", dir.path().to_str().unwrap(), "--json"]).output().unwrap();
+    let took = began.elapsed();
+    assert!(ended.status.success(), "{ended:?}");
+    println!("{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}

@@ -22,6 +22,8 @@ pub(super) struct Module {
     pub(super) name: String,
     /// `mod name;`, with its `#[path]`.
     pub(super) files: Vec<(String, Option<String>)>,
+    /// The paths of what is `include!`d.
+    pub(super) included: Vec<String>,
     pub(super) uses: HashMap<String, Vec<Route>>,
     pub(super) globs: Vec<Route>,
     pub(super) types: HashMap<String, Vec<TypeOf>>,
@@ -96,6 +98,11 @@ impl Declared {
                         self.modules[at].files.push((name(&it.ident), path));
                     }
                 },
+                Item::Macro(it) if it.mac.path.is_ident("include") => {
+                    // What a build script wrote is not in the tree.
+                    let path = syn::parse2::<syn::LitStr>(it.mac.tokens.clone());
+                    self.modules[at].included.extend(path.map(|path| path.value()));
+                }
                 Item::Macro(it) => {
                     for piece in macros::pieces(&it.mac.path, &it.mac.tokens) {
                         match piece {

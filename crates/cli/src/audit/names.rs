@@ -1,7 +1,6 @@
 //! Where a path leads: through modules, `use`, re-exports and globs, across the crates of the tree.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
 
 use super::declared::{Declared, Module, Route, TypeOf};
 use super::legacy;
@@ -24,7 +23,7 @@ pub(super) struct Names {
 pub(super) struct Node {
     pub(super) package: usize,
     pub(super) parent: Option<NodeId>,
-    children: HashMap<String, Vec<NodeId>>,
+    pub(super) children: HashMap<String, Vec<NodeId>>,
     /// Where its globs lead: modules, and places outside.
     globs: Vec<Leads>,
     pub(super) module: Module,
@@ -35,7 +34,7 @@ pub(super) struct Node {
 pub(super) struct Externs {
     packages: HashMap<String, String>,
     local: HashMap<String, usize>,
-    library: Option<NodeId>,
+    pub(super) library: Option<NodeId>,
     /// Whether it has a way to a Redis client at all.
     pub(super) is_concerned: bool,
     /// A pool of something unknown can only be one of Redis.
@@ -144,86 +143,20 @@ impl Names {
             own.push(first + index);
             self.nodes.push(Node { package, parent, children: HashMap::new(), globs: Vec::new(), module });
         }
+        // What is only included is not known from the beginning.
+        if self.of_file.len() <= file {
+            self.of_file.resize(file + 1, None);
+        }
         self.of_file[file] = Some(own);
     }
 
-    /// Joins `mod name;` and the file that it means.
-    pub(super) fn link(&mut self, tree: &Tree) {
-        let files: HashMap<&Path, usize> =
-            tree.sources.iter().enumerate().map(|(number, it)| (it.path.as_path(), number)).collect();
-        for (number, source) in tree.sources.iter().enumerate() {
-            let Some(own) = self.of_file[number].clone() else { continue };
-            let folder = source.path.parent().unwrap_or(Path::new(""));
-            for &node in &own {
-                let below = self.folder_of(node, own[0], &source.path);
-                for (name, path) in std::mem::take(&mut self.nodes[node].module.files) {
-                    let candidates: Vec<PathBuf> = match &path {
-                        Some(path) if node == own[0] => vec![join(folder, path)],
-                        Some(path) => vec![join(&below, path)],
-                        // A root's modules are beside it, whatever it is called.
-                        None => [below.clone(), folder.to_path_buf()]
-                            .iter()
-                            .flat_map(|at| [at.join(format!("{name}.rs")), at.join(&name).join("mod.rs")])
-                            .collect(),
-                    };
-                    let found = candidates.iter().find_map(|path| files.get(path.as_path()));
-                    let Some(child) = found.and_then(|file| self.of_file[*file].as_ref()).map(|it| it[0])
-                    else {
-                        continue;
-                    };
-                    if child != own[0] {
-                        self.nodes[node].children.entry(name).or_default().push(child);
-                        if self.nodes[child].parent.is_none() && !self.is_above(child, node) {
-                            self.nodes[child].parent = Some(node);
-                        }
-                    }
-                }
-            }
-            let is_library = source.path.ends_with("src/lib.rs");
-            let library = &mut self.packages[source.package].library;
-            if is_library || library.is_none() && source.path.ends_with("lib.rs") {
-                *library = Some(own[0]);
-            }
-        }
-        self.open_globs();
-    }
-
     /// Finds out where globs lead. One may lead through another.
-    fn open_globs(&mut self) {
+    pub(super) fn open_globs(&mut self) {
         for _ in 0..GLOBS_BEHIND_GLOBS {
             for node in 0..self.nodes.len() {
                 let routes = &self.nodes[node].module.globs;
                 let opened = routes.iter().filter_map(|route| self.resolve(node, route)).collect();
                 self.nodes[node].globs = opened;
-            }
-        }
-    }
-
-    /// Where a module's own modules are.
-    fn folder_of(&self, mut node: NodeId, file: NodeId, path: &Path) -> PathBuf {
-        let mut inner = Vec::new();
-        while node != file {
-            inner.push(self.nodes[node].module.name.clone());
-            let Some(parent) = self.nodes[node].parent else { break };
-            node = parent;
-        }
-        let mut folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        if !matches!(stem, "mod" | "lib" | "main") {
-            folder.push(stem);
-        }
-        folder.extend(inner.iter().rev());
-        folder
-    }
-
-    fn is_above(&self, node: NodeId, mut below: NodeId) -> bool {
-        loop {
-            if below == node {
-                return true;
-            }
-            match self.nodes[below].parent {
-                Some(parent) => below = parent,
-                None => return false,
             }
         }
     }
@@ -376,17 +309,4 @@ fn is_known(path: &[String]) -> bool {
         ) || path.len() == 1
     };
     legacy::named(path).is_some() || (path.first().is_some_and(|it| legacy::is_root(it)) && is_module(path))
-}
-
-/// Without the `..` in it.
-fn join(folder: &Path, path: &str) -> PathBuf {
-    let mut joined = folder.to_path_buf();
-    for part in Path::new(path).components() {
-        match part {
-            std::path::Component::ParentDir => drop(joined.pop()),
-            std::path::Component::CurDir => {}
-            other => joined.push(other),
-        }
-    }
-    joined
 }

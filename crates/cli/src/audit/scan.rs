@@ -37,6 +37,8 @@ pub(super) struct Scan<'a> {
     of: Option<Written>,
     /// What a closure is called with.
     given: Option<Ty>,
+    /// The call of a method that was seen last, and what it was called on: the next in a chain begins with that.
+    received: Option<(*const syn::ExprMethodCall, Ty)>,
     pub(super) found: Vec<Finding>,
 }
 
@@ -69,6 +71,7 @@ impl<'a> Scan<'a> {
             asyncs: 0,
             of: None,
             given: None,
+            received: None,
             found: Vec::new(),
         }
     }
@@ -135,6 +138,18 @@ impl<'a> Scan<'a> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The type of what a method is called on, which was just gone through. In a chain that is known but for its last
+    /// call, or the time would go with the square of its length.
+    fn receiver(&mut self, receiver: &Expr) -> Ty {
+        match (self.received.take(), called_last(receiver)) {
+            (Some((seen, of)), Some(call)) if std::ptr::eq(seen, call) => {
+                let arguments: Vec<&Expr> = call.args.iter().collect();
+                self.view.method(of, &name(&call.method), &arguments, &mut self.scopes)
+            }
+            _ => self.view.infer(receiver, &mut self.scopes),
         }
     }
 
@@ -233,6 +248,20 @@ impl<'a> Scan<'a> {
         self.tests += usize::from(is_test);
         visit(self);
         self.tests -= usize::from(is_test);
+    }
+}
+
+/// Behind what only passes it on, as [`View::infer`] has it.
+fn called_last(mut expression: &Expr) -> Option<&syn::ExprMethodCall> {
+    loop {
+        expression = match expression {
+            Expr::MethodCall(it) => return Some(it),
+            Expr::Await(it) => &it.base,
+            Expr::Try(it) => &it.expr,
+            Expr::Paren(it) => &it.expr,
+            Expr::Reference(it) => &it.expr,
+            _ => return None,
+        };
     }
 }
 

@@ -53,6 +53,14 @@ impl Scopes {
         }
     }
 
+    /// A variable that was declared without a value has one now.
+    pub(super) fn assign(&mut self, name: &str, ty: Ty) {
+        let known = self.blocks.iter_mut().rev().find_map(|block| block.variables.get_mut(name));
+        if let Some(known) = known.filter(|known| !known.is_known()) {
+            *known = ty;
+        }
+    }
+
     /// `None` if no variable is called so.
     pub(super) fn local(&self, name: &str) -> Option<Ty> {
         self.blocks.iter().rev().find_map(|block| block.variables.get(name)).cloned()

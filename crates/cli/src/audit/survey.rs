@@ -12,6 +12,7 @@ use super::hints::Hints;
 use super::legacy;
 use super::members::Members;
 use super::names::Names;
+use super::nesting;
 use super::replacement;
 use super::requests::Requests;
 use super::scan::Scan;
@@ -32,30 +33,42 @@ impl Survey {
     pub(super) fn of(root: &Path) -> Self {
         let mut tree = Tree::read(root);
         let mut survey = Self { problems: std::mem::take(&mut tree.problems), ..Self::default() };
-        survey.files = tree.sources.len();
         let mut names = Names::new(&tree);
 
-        let concerned: Vec<usize> = (0..tree.sources.len())
+        let mut concerned = Vec::new();
+        let mut unread: Vec<usize> = (0..tree.sources.len())
             .filter(|&it| names.packages[tree.sources[it].package].is_concerned)
             .collect();
-        let declared = in_parallel(&concerned, |&number| {
-            let source = &tree.sources[number];
-            parse(source, &read(source)?).map(|file| Declared::of(&file))
-        });
-        for (&number, declared) in concerned.iter().zip(declared) {
-            match declared {
-                Some(Ok(declared)) => names.add(number, tree.sources[number].package, declared),
-                Some(Err(problem)) => survey.problems.push(problem),
-                None => {}
+        while !unread.is_empty() {
+            let declared = in_parallel(&unread, |&number| {
+                let source = &tree.sources[number];
+                parse(source, &read(source)?).map(|file| Declared::of(&file))
+            });
+            concerned.append(&mut unread);
+            let first = concerned.len() - declared.len();
+            for (number, declared) in concerned[first..].to_vec().into_iter().zip(declared) {
+                match declared {
+                    Some(Ok(declared)) => {
+                        for path in declared.modules.iter().flat_map(|module| &module.included) {
+                            if tree.include(number, path) {
+                                unread.push(tree.sources.len() - 1);
+                            }
+                        }
+                        names.add(number, tree.sources[number].package, declared);
+                    }
+                    Some(Err(problem)) => survey.problems.push(problem),
+                    None => {}
+                }
             }
         }
+        survey.files = tree.sources.len();
         names.link(&tree);
         let (members, requests) = (Members::of(&names), Requests::of(&names));
         let hints = Hints::of(&names, &members);
 
         let found = in_parallel(&concerned, |&number| {
             let source = &tree.sources[number];
-            let own = names.of_file[number].as_ref()?;
+            let own = names.of_file.get(number)?.as_ref()?;
             let text = read(source).ok().filter(|text| hints.is_in(text) || text.contains(allow::MARK))?;
             let file = parse(source, &text).ok()?;
             let package = &tree.packages[source.package];
@@ -136,6 +149,10 @@ fn read(source: &Source) -> Result<String, Problem> {
 fn parse(source: &Source, text: &str) -> Result<syn::File, Problem> {
     // What the file before this one left there.
     proc_macro2::extra::invalidate_current_thread_spans();
+    if let Some(line) = nesting::too_deep(text) {
+        let message = "not looked at, as its syntax is nested too deep here".to_owned();
+        return Err(Problem::new(&source.shown, line, message));
+    }
     syn::parse_file(text).map_err(|error| {
         let message = format!("not looked at, as it does not parse: {error}");
         Problem::new(&source.shown, error.span().start().line, message)

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use super::finding::Problem;
+use super::linked::join;
 use super::manifest::Manifest;
 
 /// What is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
+    root: PathBuf,
     pub(super) packages: Vec<Package>,
     pub(super) sources: Vec<Source>,
     pub(super) problems: Vec<Problem>,
@@ -44,7 +46,7 @@ const NOBODY: &str = "(no Cargo.toml)";
 
 impl Tree {
     pub(super) fn read(root: &Path) -> Self {
-        let mut tree = Self::default();
+        let mut tree = Self { root: root.to_path_buf(), ..Self::default() };
         let mut sources = Vec::new();
         let mut manifests = Vec::new();
         for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(|entry| {
@@ -75,6 +77,18 @@ impl Tree {
         }
         tree.inherit();
         tree
+    }
+
+    /// A file that a source includes, if it is below the folder and not known yet. True if it is now.
+    pub(super) fn include(&mut self, by: usize, path: &str) -> bool {
+        let Some(by) = self.sources.get(by) else { return false };
+        let path = join(by.path.parent().unwrap_or(Path::new("")), path);
+        if !path.starts_with(&self.root) || !path.is_file() || self.sources.iter().any(|it| it.path == path) {
+            return false;
+        }
+        let package = by.package;
+        self.sources.push(Source { shown: show(&self.root, &path), path, package });
+        true
     }
 
     /// Reads a manifest. One without a package owns nothing.

@@ -98,6 +98,17 @@ impl<'ast> Visit<'ast> for Scan<'_> {
         self.view.bind_local(it, &mut self.scopes);
     }
 
+    fn visit_expr_assign(&mut self, it: &'ast syn::ExprAssign) {
+        visit::visit_expr_assign(self, it);
+        // `let client; client = ..`
+        if let Expr::Path(path) = &*it.left
+            && let Some(ident) = path.path.get_ident()
+        {
+            let ty = self.view.infer(&it.right, &mut self.scopes);
+            self.scopes.assign(&name(ident), ty);
+        }
+    }
+
     fn visit_expr_async(&mut self, it: &'ast syn::ExprAsync) {
         self.asyncs += 1;
         visit::visit_expr_async(self, it);
@@ -178,19 +189,20 @@ impl<'ast> Visit<'ast> for Scan<'_> {
 
     fn visit_expr_method_call(&mut self, it: &'ast syn::ExprMethodCall) {
         let method = name(&it.method);
-        let of = self.view.infer(&it.receiver, &mut self.scopes);
+        self.visit_expr(&it.receiver);
+        let of = self.receiver(&it.receiver);
         let arguments: Vec<&Expr> = it.args.iter().collect();
         let expected = match method.as_str() {
             "get" | "try_get" | "get_owned" | "dedicated_connection" => Some(0),
             _ => None,
         };
-        self.visit_expr(&it.receiver);
         if expected.is_none_or(|count| count == arguments.len()) {
             self.call(of.clone(), &method, Some(&arguments), it.method.span());
         }
         self.blocks_on(&method);
         let is_routed = handlers::is_router(&method);
         self.arguments(it.args.iter(), &of, fills_static(it), is_routed);
+        self.received = Some((it, of));
     }
 
     fn visit_macro(&mut self, it: &'ast syn::Macro) {

@@ -76,3 +76,20 @@ async fn by_trait(one: &dyn HasPool, other: impl HasPool) {
     let _ = one.the_pool().get().await; //~ checkout module async
     let _ = other.the_pool().get().await; //~ checkout module async
 }
+
+fn later(url: &str, flag: bool) {
+    let (client, other);
+    if flag {
+        client = Client::open(url).unwrap(); //~ client module sync
+    } else {
+        client = made(url).unwrap();
+    }
+    let _ = client.get_connection(); //~ connection module sync
+    other = 5;
+    other.get_connection();
+    let long = made(url)
+        .map_err(drop)
+        .unwrap()
+        .clone()
+        .get_connection(); //~ connection module sync
+}

@@ -7,6 +7,7 @@ mod cfgs;
 pub mod db;
 mod globs;
 mod handlers;
+mod includes;
 mod inference;
 mod lookalikes;
 mod macros;
