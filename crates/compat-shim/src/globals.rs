@@ -16,6 +16,7 @@
 //! ```
 
 use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cenote_pool_core::{Conn, DegradableConn, Pool};
@@ -24,21 +25,38 @@ use redis::{ErrorKind, FromRedisValue, RedisResult, ToSingleRedisArg};
 
 use crate::report::Site;
 
-static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+/// With a number of its own.
+static POOL: Mutex<Option<(Pool, u64)>> = Mutex::new(None);
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Makes `pool` the process' own, and connects. A second call while there is one changes nothing and gives that one.
 ///
 /// # Errors
 ///
-/// As those of [`Pool::start`]: Redis is required and away, or the configuration cannot be.
+/// As those of [`Pool::start`]: Redis is required and away, or the configuration cannot be. Then `pool` is not the
+/// process' own, unless it was before, and another may be made.
 #[cfg_attr(
     feature = "deprecated",
     deprecated(since = "0.1.0", note = "hand over a `cenote::Pool`, and call its `start()`")
 )]
 pub async fn init_redis(pool: Pool) -> Result<Pool, cenote_pool_core::Error> {
-    let pool = POOL.lock().get_or_insert(pool).clone();
-    pool.start().await?;
-    Ok(pool)
+    let (pool, number) = {
+        let mut own = POOL.lock();
+        match &*own {
+            Some((known, _)) => (known.clone(), None),
+            None => {
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                *own = Some((pool.clone(), number));
+                (pool, Some(number))
+            }
+        }
+    };
+    let started = pool.start().await;
+    if started.is_err() {
+        // It may have been closed, and another made, in the meantime.
+        POOL.lock().take_if(|(_, its)| Some(*its) == number);
+    }
+    started.map(|_| pool)
 }
 
 /// A handle of the process' own pool.
@@ -63,13 +81,13 @@ pub fn get_redis() -> RedisResult<Conn> {
 )]
 pub async fn close_redis() {
     let pool = POOL.lock().take();
-    if let Some(pool) = pool {
+    if let Some((pool, _)) = pool {
         pool.close().await;
     }
 }
 
 fn current() -> RedisResult<Pool> {
-    let pool = POOL.lock().clone();
+    let pool = POOL.lock().as_ref().map(|(pool, _)| pool.clone());
     pool.ok_or_else(|| {
         (ErrorKind::InvalidClientConfig, "init_redis() was not called, or close_redis() was").into()
     })
