@@ -51,7 +51,8 @@ impl Talk {
     /// Since when nothing is in flight and nothing depends on this very connection, and whether its user has let it
     /// go. A blocking command is in flight for as long as it blocks.
     pub(super) fn quiet(&self) -> Option<(Instant, bool)> {
-        let depends = self.beyond || self.watches || self.is_in_multi;
+        // Inside MULTI nobody has a use for UNWATCH but a shell whose user left in the middle.
+        let depends = self.beyond || self.watches || self.is_in_multi && !self.rests;
         let in_flight = self.unanswered > 0 || !self.sent.is_between() || !self.received.is_between();
         self.last.filter(|_| !depends && !in_flight).map(|last| (last, self.rests))
     }
@@ -242,6 +243,13 @@ mod tests {
             read(&mut talk, "*-1\r\n");
             assert!(talk.quiet().is_some(), "{end}");
         }
+        let mut talk = Talk::default();
+        wrote(&mut talk, "MULTI");
+        read(&mut talk, "+OK\r\n");
+        wrote(&mut talk, "UNWATCH");
+        assert_eq!(talk.quiet(), None, "not answered yet");
+        read(&mut talk, "+QUEUED\r\n");
+        assert!(matches!(talk.quiet(), Some((_, true))), "its user has let it go in the middle");
         let mut talk = Talk::default();
         wrote(&mut talk, "SUBSCRIBE news");
         read(&mut talk, "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
