@@ -16,6 +16,8 @@ use crate::report::Site;
 const CONNECT: Duration = Duration::from_secs(1);
 /// In place of no limit at all.
 const LONGEST: Duration = Duration::from_secs(30);
+/// A clock has no time that is further away than it can count.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// However long the place took, the dial has this.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -26,7 +28,7 @@ pub(crate) async fn connect(
     config: AsyncConnectionConfig,
     site: &Site,
 ) -> RedisResult<MultiplexedConnection> {
-    let limit = connection_timeout(&config).unwrap_or(LONGEST);
+    let limit = connection_timeout(&config).unwrap_or(LONGEST).min(FOR_EVER);
     let began = Instant::now();
     let place = pool.reserve_io(site.location(), limit).await?;
     let dial = async {
@@ -54,7 +56,8 @@ fn connection_timeout(config: &AsyncConnectionConfig) -> Option<Duration> {
         "µs" => 1e-6,
         _ => 1e-9,
     };
-    Duration::try_from_secs_f64(number * unit).ok()
+    // The longest of all is rounded to more than there is.
+    Some(Duration::try_from_secs_f64(number * unit).unwrap_or(FOR_EVER))
 }
 
 /// Tells the pool that its user has let the connection go: from then on others may have its place.
@@ -86,5 +89,6 @@ mod tests {
             assert_eq!(with(timeout), timeout);
         }
         assert_eq!(with(Some(Duration::from_micros(250))), Some(Duration::from_micros(250)));
+        assert_eq!(with(Some(Duration::MAX)), Some(FOR_EVER));
     }
 }

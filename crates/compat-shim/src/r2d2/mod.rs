@@ -131,7 +131,7 @@ impl Manager {
             AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(None);
         let (db, site) = (info.db(), self.site.clone());
         // The connection's own limit comes first, as it knows the cause.
-        let limit = timeout + Duration::from_secs(1);
+        let limit = timeout.saturating_add(Duration::from_secs(1));
         let inner =
             driver::run(Some(limit), async move { stream::connect(&pool, &info, config, &site).await })?;
         Ok(Connection::new(inner, db))
