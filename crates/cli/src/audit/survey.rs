@@ -46,7 +46,7 @@ impl Survey {
             });
             concerned.append(&mut unread);
             let first = concerned.len() - declared.len();
-            for (number, declared) in concerned[first..].to_vec().into_iter().zip(declared) {
+            for (number, declared) in concerned[first..].iter().copied().zip(declared) {
                 match declared {
                     Some(Ok(declared)) => {
                         for path in declared.modules.iter().flat_map(|module| &module.included) {
