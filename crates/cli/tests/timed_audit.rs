@@ -93,7 +93,7 @@ fn an_audit_of_half_a_million_lines_ends_in_time() {
     assert!(took < Duration::from_secs(limit.max(20)), "{lines} lines took {took:?}");
 }
 
-/// With the square of its length it would be 10 s and more.
+/// With the square of its length it would be half a minute.
 #[test]
 fn a_chain_of_calls_takes_time_as_it_is_long() {
     let dir = tempfile::tempdir().unwrap();
@@ -102,11 +102,11 @@ fn a_chain_of_calls_takes_time_as_it_is_long() {
         .unwrap();
     let chain = ".with(1)\n.retry()?".repeat(2_000);
     let text = format!("fn a() {{ let _ = redis::Client::open(\"a\"){chain}.get_connection(); }}\n");
-    fs::write(dir.path().join("src/lib.rs"), text).unwrap();
+    fs::write(dir.path().join("src/lib.rs"), text.repeat(12)).unwrap();
     let began = Instant::now();
     let ended = cenote(&["audit", dir.path().to_str().unwrap(), "--json"]).output().unwrap();
     let took = began.elapsed();
     assert!(ended.status.success(), "{ended:?}");
     println!("{took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }

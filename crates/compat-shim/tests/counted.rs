@@ -9,8 +9,8 @@ use cenote_compat_shim::report;
 use cenote_pool_core::Pool;
 use cenote_testkit::{Server, dead_port};
 
-fn generic<T>() -> u32 {
-    let _ = get_redis();
+fn generic<T: Default>() -> u32 {
+    let _ = (get_redis(), T::default());
     line!() - 1
 }
 
