@@ -208,3 +208,37 @@ async fn a_callers_own_short_limit_says_nothing_about_redis() {
     server.thaw();
     let () = pool.conn().set("k", 1).await.unwrap();
 }
+
+/// It refuses writes, and `PING` with them.
+#[tokio::test]
+async fn a_server_that_cannot_save_to_disk_is_there_and_serves_reads() {
+    let folder = std::env::temp_dir().join(format!("cenote-unsaved-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let server = Server::builder().arg("dir", folder.to_str().unwrap()).arg("save", "3600 1").start();
+    let observer = server.observer();
+    observer.command(&["SET", "k", "1"]).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    observer.command(&["BGSAVE"]).unwrap();
+    eventually_async(SOON, "it has failed to save", || async {
+        observer.command(&["SET", "k", "2"]).is_err_and(|error| error.to_string().contains("MISCONF"))
+    })
+    .await;
+
+    for protocol in ["", "?protocol=resp2"] {
+        let pool = Pool::builder().url(format!("{}{protocol}", server.url())).build().unwrap();
+        assert_eq!(pool.start().await.unwrap(), State::Ready);
+        let mut conn = pool.conn();
+        assert!(conn.get::<_, i64>("k").await.unwrap() > 0);
+        let refused = conn.set::<_, _, ()>("k", 3).await.unwrap_err();
+        assert_eq!(refused.code(), Some("MISCONF"), "{refused}");
+        let mut held = pool.dedicated().await.unwrap();
+        redis::cmd("SELECT").arg(3).exec_async(&mut held).await.unwrap();
+        drop(held);
+        let mut held = pool.dedicated().await.unwrap();
+        assert!(held.get::<_, i64>("k").await.unwrap() > 0, "database 0 again");
+        let mut subscriber = pool.subscriber();
+        within(SOON, subscriber.subscribe("c")).await.unwrap();
+        assert_eq!(pool.status().reconnects, 0);
+        pool.close().await;
+    }
+}

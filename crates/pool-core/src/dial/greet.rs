@@ -131,7 +131,7 @@ pub(crate) fn again(target: &Target, resp3: bool) -> redis::Pipeline {
 /// Whether the replies to [`again`] say that the connection is as it was at first.
 pub(crate) fn is_as_new(target: &Target, mut replies: Vec<Value>) -> bool {
     leave_out_introduction(target, &mut replies);
-    !replies.iter().any(|reply| matches!(reply, Value::ServerError(_)))
+    !replies.iter().any(|reply| matches!(reply, Value::ServerError(error) if error.code() != "MISCONF"))
 }
 
 /// Who we are, for the server's `CLIENT LIST`. It is no matter if the server does not know of it, or does not allow it.
@@ -210,14 +210,14 @@ fn speaks_no_hello(error: &RedisError) -> bool {
 }
 
 /// The last reply is that of `PING`: a user that may not even ask it is let in, a server that does not serve yet
-/// says so there.
+/// says so there. One that cannot save to disk refuses it as it refuses writes, and serves reads.
 fn let_in(mut replies: Vec<Value>) -> Result<(), Refusal> {
     let ping = replies.pop();
     for reply in replies {
         reply.extract_error().map_err(Refusal::Said)?;
     }
     match ping.map(Value::extract_error) {
-        Some(Err(error)) if error.code() != Some("NOPERM") => Err(Refusal::Said(error)),
+        Some(Err(error)) if !matches!(error.code(), Some("NOPERM" | "MISCONF")) => Err(Refusal::Said(error)),
         _ => Ok(()),
     }
 }

@@ -149,14 +149,27 @@ pub(crate) async fn open(
 /// How long a dial may take, and who says so.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
+    /// What is left of it.
     pub(crate) time: Duration,
+    /// As it is told.
+    whole: Duration,
     /// It is the one that was configured, not the shorter one of a probe.
-    pub(crate) configured: bool,
+    configured: bool,
+}
+
+impl Limit {
+    pub(crate) fn new(time: Duration, configured: bool) -> Self {
+        Self { time, whole: time, configured }
+    }
+
+    pub(crate) fn less(self, spent: Duration) -> Self {
+        Self { time: self.time.saturating_sub(spent), ..self }
+    }
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.time)?;
+        write!(f, "{:?}", self.whole)?;
         if self.configured { f.write_str(" (REDIS_CONNECT_TIMEOUT)") } else { Ok(()) }
     }
 }

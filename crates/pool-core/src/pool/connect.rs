@@ -27,26 +27,26 @@ impl Context {
         limit: Duration,
         patient: bool,
     ) -> Result<Connection, Error> {
-        let (login, left) = self.log_in(limit).await?;
+        let (login, spent) = self.log_in(limit).await?;
         let used = login.credentials.clone();
-        match self.dial(login, limit, left, patient).await {
+        match self.dial(login, limit, spent, patient).await {
             // They may have been changed meanwhile: what counts is what Redis says of the newest.
             Err(error) if self.keyring.may_change() && is_refused_login(&error) => {
-                let (login, left) = self.log_in(limit).await?;
+                let (login, spent) = self.log_in(limit).await?;
                 if login.credentials == used {
                     return Err(error);
                 }
-                self.dial(login, limit, left, true).await
+                self.dial(login, limit, spent, true).await
             }
             dialled => dialled,
         }
     }
 
-    /// What to log in with, and what is left of the limit then.
+    /// What to log in with, and how long that took to learn.
     async fn log_in(&self, limit: Duration) -> Result<(Login, Duration), Error> {
         let began = Instant::now();
         match self.keyring.login(limit).await {
-            Ok(login) => Ok((login, limit.saturating_sub(began.elapsed()))),
+            Ok(login) => Ok((login, began.elapsed())),
             Err(why) => {
                 let why = format!("Redis at {} cannot be used: {why}", self.target);
                 Err(Error::not_sent(Kind::Away, why))
@@ -58,11 +58,11 @@ impl Context {
         self: &Arc<Self>,
         login: Login,
         limit: Duration,
-        left: Duration,
+        spent: Duration,
         patient: bool,
     ) -> Result<Connection, Error> {
         let held = self.place(patient).await?;
-        let limit = Limit { time: left, ..self.limit(limit) };
+        let limit = self.limit(limit).less(spent);
         let target = self.target.logged_in_as(login.credentials.as_ref());
         let connection = self.reach(&target, held, limit).await;
         self.meters.dialled(connection.is_ok());
@@ -72,9 +72,9 @@ impl Context {
 
     /// Dials without greeting. The target is for whoever greets: it says as whom.
     pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held, Target), Error> {
-        let (login, left) = self.log_in(self.config.connect_timeout).await?;
+        let (login, spent) = self.log_in(self.config.connect_timeout).await?;
         let held = self.place(true).await?;
-        let limit = Limit { time: left, configured: true };
+        let limit = self.limit(self.config.connect_timeout).less(spent);
         let target = self.target.logged_in_as(login.credentials.as_ref());
         let dialled = self.reach_raw(&target, held, limit).await;
         self.meters.dialled(dialled.is_ok());
@@ -90,7 +90,7 @@ impl Context {
     }
 
     fn limit(&self, time: Duration) -> Limit {
-        Limit { time, configured: time == self.config.connect_timeout }
+        Limit::new(time, time == self.config.connect_timeout)
     }
 
     /// What was made while the pool was being closed goes with it.

@@ -95,7 +95,7 @@ impl Sentinel {
                 let (target, berth, address) = (target.at(host, port), berth.clone(), name_of(host, port));
                 Box::pin(async move {
                     berth.empty();
-                    let limit = left_of(limit, began);
+                    let limit = limit.less(began.elapsed());
                     let reached = dial::greeted(connector, &target, &berth, limit, max_reply).await;
                     let (io, greeting) = reached.map_err(|failed| failed.error)?;
                     be_master(&target, greeting.role.as_deref())?;
@@ -123,7 +123,7 @@ impl Sentinel {
                 let (target, berth) = (target.at(host, port), berth.clone());
                 Box::pin(async move {
                     berth.empty();
-                    let limit = left_of(limit, began);
+                    let limit = limit.less(began.elapsed());
                     let opened = dial::open(connector, &target, &berth, limit).await;
                     let mut io = opened.map_err(|failed| failed.error)?;
                     let role = dial::role(&mut *io, &target).await.map_err(|refusal| match refusal {
@@ -213,11 +213,6 @@ impl News {
                 What::Not(address) => *address == node.address,
             }
     }
-}
-
-/// What is left of a limit for the rest of a dial.
-fn left_of(limit: Limit, began: Instant) -> Limit {
-    Limit { time: limit.time.saturating_sub(began.elapsed()), configured: false }
 }
 
 /// A server that does not tell its role is taken at the sentinels' word.
