@@ -2,6 +2,8 @@
 #![cfg(all(feature = "deadpool", feature = "bb8"))]
 #![allow(deprecated, reason = "what is deprecated is what is tested")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cenote_compat_shim::bb8::RedisConnectionManager;
@@ -184,4 +186,60 @@ async fn what_was_given_back_in_the_middle_of_a_transaction_does_not_keep_others
     let other = shell(&shared, 3);
     let mut conn = within(SOON, other.get()).await.unwrap();
     let _: i64 = conn.incr("n", 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_and_shared_connections_go_on_beside_shells_that_want_every_place() {
+    let _watchdog = Watchdog::new(Duration::from_secs(120));
+    let server = Server::start();
+    let shared = shared(&server, 20);
+    let observer = server.observer();
+    let mut news = shared.subscriber();
+    news.subscribe("news").await.unwrap();
+    let (one, other) = (shell(&shared, 20), shell(&shared, 20));
+    let over = Arc::new(AtomicBool::new(false));
+    let mut tasks = Vec::new();
+    for number in 0..20 {
+        for pool in [&one, &other] {
+            let (pool, over) = (pool.clone(), over.clone());
+            tasks.push(tokio::spawn(async move {
+                let key = format!("k:{number}:{}", pool.status().max_size);
+                let mut rounds = 0;
+                while rounds < 5 || !over.load(Ordering::Relaxed) {
+                    let mut conn = pool.get().await.unwrap();
+                    if number % 4 == 0 {
+                        redis::cmd("WATCH").arg(&key).exec_async(&mut conn).await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(30)).await;
+                        let pipe = redis::pipe().atomic().incr("n", 1).query_async(&mut conn).await;
+                        let done: Option<(i64,)> = pipe.unwrap();
+                        assert!(done.is_some(), "nobody else touched it");
+                    } else if number % 4 == 1 {
+                        let none: Option<(String, String)> = conn.blpop("none", 0.3).await.unwrap();
+                        assert_eq!(none, None);
+                    } else {
+                        let _: i64 = conn.incr("n", 1).await.unwrap();
+                    }
+                    rounds += 1;
+                }
+            }));
+        }
+    }
+    let mut most = 0;
+    for number in 0..40 {
+        let _: i64 = within(SOON, shared.conn().publish("news", number)).await.unwrap();
+        loop {
+            let event = within(SOON, news.next()).await.unwrap();
+            if let cenote_pool_core::Event::Message(message) = event {
+                assert_eq!(message.payload(), number.to_string().as_bytes());
+                break;
+            }
+        }
+        most = most.max(observer.client_count());
+    }
+    over.store(true, Ordering::Relaxed);
+    for task in tasks {
+        within(SOON, task).await.unwrap();
+    }
+    println!("at most {most} connections by the server's count");
+    assert!(most <= 20, "{most}");
 }

@@ -233,17 +233,24 @@ impl Bench {
         let mut state = self.0.lock();
         state.raw.retain(|guest| guest.strong_count() > 0);
         state.raw.push(Arc::downgrade(guest));
+        // Whoever keeps the time of a queue looks only now and then while there is nobody to ask for a place.
+        let keepers = if state.queue.is_empty() { Vec::new() } else { state.keepers() };
+        drop(state);
+        keepers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends raw streams that yield, as many as there are callers waiting, the longest quiet first. Whether there is
-    /// any raw stream that may be asked again.
-    pub(super) fn make_room(&self, now: Instant) -> bool {
+    /// Whether there is a raw stream that may be asked for its place.
+    pub(super) fn has_raw(&self) -> bool {
+        self.0.lock().raw.iter().any(|guest| guest.strong_count() > 0)
+    }
+
+    /// Ends raw streams that yield, as many as there are callers waiting, the longest quiet first.
+    pub(super) fn make_room(&self, now: Instant) {
         let state = self.0.lock();
         let wanted = state.queue.iter().filter(|waiting| !waiting.grant.is_closed()).count();
         let guests: Vec<_> = state.raw.iter().filter_map(Weak::upgrade).collect();
         drop(state);
         retire_quiet(&guests, wanted, now);
-        !guests.is_empty()
     }
 
     /// Ends all raw streams that yield and are quiet: whoever has one asks for another.
@@ -316,6 +323,10 @@ impl State {
     /// Nobody waits any more. Returns what wakes those who kept the time.
     fn clear_queue(&mut self) -> Vec<Waker> {
         self.queue.clear();
+        self.keepers()
+    }
+
+    fn keepers(&mut self) -> Vec<Waker> {
         self.watches.values_mut().filter_map(Watch::take_waker).collect()
     }
 

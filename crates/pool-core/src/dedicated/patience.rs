@@ -51,9 +51,10 @@ async fn keep(mut keeper: Keeper) {
     poll_fn(|cx| {
         loop {
             let now = Instant::now();
-            let may_yield = keeper.bench.make_room(now);
+            keeper.bench.make_room(now);
             let Some(mut next) = keeper.bench.expire(keeper.runtime, now, cx.waker()) else { break };
-            if may_yield {
+            // Asked once the waker is there: a stream that comes later wakes.
+            if keeper.bench.has_raw() {
                 next = next.min(now + LOOK);
             }
             if timer.poll(Some(next), cx).is_pending() {
