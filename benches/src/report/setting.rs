@@ -103,7 +103,8 @@ impl Lock {
     fn version(&self, package: &str) -> Result<&str> {
         let ours = self.package.iter().find(|known| known.name == env!("CARGO_PKG_NAME"));
         let mut direct = ours.iter().flat_map(|ours| &ours.dependencies);
-        let chosen = direct.find_map(|line| line.strip_prefix(package)?.strip_prefix(' '));
+        // With its source, where a patch crate of the workspace has the same name and version.
+        let chosen = direct.find_map(|line| line.strip_prefix(package)?.strip_prefix(' ')?.split(' ').next());
         let is_it =
             |known: &&Package| known.name == package && chosen.is_none_or(|version| known.version == version);
         let found =
@@ -162,7 +163,7 @@ mod tests {
     fn of_two_versions_the_one_that_we_depend_on_is_told() {
         let lock = Lock::parse(&format!(
             "[[package]]\nname = \"lru\"\nversion = \"0.12.5\"\n[[package]]\nname = \"lru\"\nversion = \"0.19.0\"\n\
-             [[package]]\nname = \"{}\"\nversion = \"0.0.0\"\ndependencies = [\"lru-slab\", \"lru 0.19.0\"]\n",
+             [[package]]\nname = \"{}\"\nversion = \"0.0.0\"\ndependencies = [\"lru-slab\", \"lru 0.19.0 (registry+there)\"]\n",
             env!("CARGO_PKG_NAME")
         ));
         let lock = lock.unwrap();

@@ -57,10 +57,16 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
         fs::write(&path, text).map_err(|error| cannot(&path, "written", &error))?;
     }
     let shown = into.display().to_string().replace('\\', "/");
-    writeln!(
-        io::stdout(),
-        "{name} is in {shown}. In the Cargo.toml of the workspace:\n\n[patch.crates-io]\n{name} = {{ path = {shown:?} }}"
-    )?;
+    let mut lines =
+        format!("{name} is in {shown}. In the Cargo.toml of the workspace:\n\n[patch.crates-io]\n");
+    if options.shim.is_none() {
+        lines += concat!(
+            "cenote-compat-shim = { git = \"",
+            env!("CARGO_PKG_REPOSITORY"),
+            "\" } # from where your `cenote` is; until it is on crates.io\n"
+        );
+    }
+    writeln!(io::stdout(), "{lines}{name} = {{ path = {shown:?} }}")?;
     Ok(Exit::Finished)
 }
 

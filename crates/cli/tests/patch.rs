@@ -31,6 +31,9 @@ fn a_patch_crate_is_written_and_the_line_that_uses_it_is_told() {
     assert_eq!(fs::read_to_string(format!("{into}/Cargo.toml")).unwrap(), manifest);
     let forced = cenote(&["patch", "deadpool-redis", "--into", into, "--force"]);
     assert!(forced.status.success());
+    let told = String::from_utf8(forced.stdout).unwrap();
+    let from = concat!("cenote-compat-shim = { git = \"", env!("CARGO_PKG_REPOSITORY"), "\" }");
+    assert!(told.contains(from), "where the shim is, as the registry has none: {told}");
     let replaced = fs::read_to_string(format!("{into}/Cargo.toml")).unwrap();
     assert!(replaced.contains(&format!("version = \"{}\"", env!("CARGO_PKG_VERSION"))), "{replaced}");
 }
