@@ -298,6 +298,56 @@ fn what_cargo_made_or_brought_is_left_out() {
 }
 
 #[test]
+fn what_is_in_the_place_of_a_client_hides_no_place_and_is_not_looked_at() {
+    let manifest =
+        "[package]\nname = \"app\"\n[dependencies]\ndeadpool-redis = \"0.23\"\nredis = \"1\"\nr2d2 = \"0.8\"\n";
+    let source = "\
+async fn a(pool: &deadpool_redis::Pool, url: &str) {
+    let _ = pool.get().await;
+    let _ = redis::Client::open(url);
+    let _ = r2d2::Pool::new(redis::Client::open(url));
+}
+";
+    let dir = tree(&[("app/Cargo.toml", manifest), ("app/src/main.rs", source)]);
+    let (app, baseline) = (dir.path().join("app"), dir.path().join("baseline.json"));
+    let baseline = ["--baseline", baseline.to_str().unwrap()];
+    let before = found(&json(&app));
+    assert_eq!(before.values().map(Vec::len).sum::<usize>(), 6, "{before:?}");
+    assert_eq!(audit(&app, &[baseline.as_slice(), &["--write-baseline"]].concat()).code, Some(0));
+
+    let patch = app.join("patch/deadpool-redis");
+    let written = ended(&mut cenote(&["patch", "deadpool-redis", "--into", patch.to_str().unwrap()]));
+    assert_eq!(written.code, Some(0), "{written:?}");
+    for name in ["redis", "r2d2"] {
+        let fork = app.join("forks").join(name);
+        fs::create_dir_all(fork.join("src")).unwrap();
+        let manifest = format!("[package]\nname = {name:?}\n[dependencies]\nr2d2 = \"0.8\"\nredis = \"1\"\n");
+        fs::write(fork.join("Cargo.toml"), manifest).unwrap();
+        let source = "pub struct Client;\npub struct Pool;\nfn a(c: redis::Client) { c.get_connection_manager(); }\n";
+        fs::write(fork.join("src/lib.rs"), source).unwrap();
+    }
+    let after = audit(&app, &baseline);
+    assert!(after.code == Some(0) && after.err.is_empty(), "{after:?}");
+    assert_eq!(found(&json(&app)), before);
+    // From further up, the same places.
+    let above = found(&json(dir.path()));
+    let above: Places = above
+        .into_iter()
+        .map(|((file, line), what)| ((file.strip_prefix("app/").unwrap().to_owned(), line), what))
+        .collect();
+    assert_eq!(above, before);
+}
+
+#[test]
+fn a_crate_has_the_same_places_from_the_root_of_its_repository() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let count = |path: &Path| json(path)["crates"]["migrate-deadpool"].as_u64();
+    let within = count(&root.join("examples/migrate-deadpool"));
+    assert!(within > Some(10), "{within:?}");
+    assert_eq!(count(&root), within);
+}
+
+#[test]
 fn sarif_has_what_its_schema_asks_for() {
     let dir = tree(&[
         ("Cargo.toml", MANIFEST),

@@ -22,6 +22,11 @@ const ROOTS: [&str; 10] = [
     "redis_pool",
 ];
 
+/// Whether a package is such a client, or is in the place of one: a patch crate, a fork.
+pub(super) fn is_client(package: &str) -> bool {
+    PACKAGES.contains(&package) || ["r2d2", "deadpool", "bb8"].contains(&package)
+}
+
 /// The names of the types below, by which a glob brings them.
 pub(super) const TYPES: [&str; 11] = [
     "ClusterClient",

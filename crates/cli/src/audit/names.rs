@@ -77,6 +77,8 @@ impl Names {
         let mut names = Self { of_file: tree.sources.iter().map(|_| None).collect(), ..Self::default() };
         let by_name: BTreeMap<String, usize> =
             tree.packages.iter().enumerate().map(|(number, it)| (it.name.clone(), number)).collect();
+        // A client's calls are known by the client's name, whoever is in its place.
+        let in_tree = |package: &str| by_name.get(package).filter(|_| !legacy::is_client(package));
         for (number, package) in tree.packages.iter().enumerate() {
             let mut externs = Externs::default();
             match &package.manifest {
@@ -94,7 +96,7 @@ impl Names {
                     externs.local.insert(own.replace('-', "_"), number);
                     for dependency in &manifest.dependencies {
                         let key = dependency.key.replace('-', "_");
-                        match by_name.get(&dependency.package) {
+                        match in_tree(&dependency.package) {
                             Some(other) => externs.local.insert(key, *other).map(drop),
                             None => {
                                 externs.packages.insert(key, dependency.package.replace('-', "_")).map(drop)

@@ -37,7 +37,10 @@ impl Survey {
 
         let mut concerned = Vec::new();
         let mut unread: Vec<usize> = (0..tree.sources.len())
-            .filter(|&it| names.packages[tree.sources[it].package].is_concerned)
+            .filter(|&it| {
+                let package = tree.sources[it].package;
+                names.packages[package].is_concerned && !legacy::is_client(&tree.packages[package].name)
+            })
             .collect();
         while !unread.is_empty() {
             let declared = in_parallel(&unread, |&number| {
@@ -100,7 +103,7 @@ impl Survey {
     }
 
     fn manifests(&mut self, tree: &Tree) {
-        for package in tree.packages.iter().filter(|it| it.is_within) {
+        for package in tree.packages.iter().filter(|it| it.is_within && !legacy::is_client(&it.name)) {
             let first = self.findings.len();
             for dependency in package.manifest.iter().flat_map(|it| &it.dependencies) {
                 if !legacy::PACKAGES.contains(&dependency.package.as_str())
