@@ -423,3 +423,22 @@ fn what_cannot_be_is_refused() {
         assert!(code == Some(2) && out.is_empty() && err.contains(expected), "{arguments:?}: {err}");
     }
 }
+
+#[test]
+fn a_path_with_nothing_to_look_at_is_refused_and_is_not_fewer_places_than_before() {
+    let dir = tree(&[("app/Cargo.toml", MANIFEST), ("docs/a.md", "redis::Client::open"), ("only/Cargo.toml", MANIFEST)]);
+    let file = dir.path().join("baseline.json");
+    let baseline = ["--baseline", file.to_str().unwrap()];
+    let write = [baseline.as_slice(), &["--write-baseline"]].concat();
+    assert_eq!(audit(&dir.path().join("app"), &write).code, Some(0));
+    let text = fs::read_to_string(&file).unwrap();
+    for path in ["docs", "docs/a.md"].map(|it| dir.path().join(it)) {
+        for arguments in [[].as_slice(), &["--json"], &["--sarif"], &baseline, &write] {
+            let Ended { code, out, err } = audit(&path, arguments);
+            assert!(code == Some(2) && out.is_empty(), "{arguments:?}: {out}{err}");
+            assert!(err.contains("PATH: ") && err.contains("nothing to look at"), "{err}");
+        }
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(audit(&dir.path().join("only"), &baseline).code, Some(0), "a manifest is something");
+}

@@ -59,7 +59,7 @@ struct View<'a> {
 const EXITS: &str = "\
 Exit codes:
     0  looked through, whatever was found
-    2  arguments that cannot be, or a baseline that cannot be used
+    2  arguments that cannot be, a PATH with nothing to look at, or a baseline that cannot be used
    10  a crate has more places than the baseline
    11  a comment allows a place without a reason, or what there is not
 
@@ -122,6 +122,11 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     let survey = Survey::of(&options.path);
     for problem in &survey.problems {
         eprintln!("{}: {problem}", if problem.is_error { "error" } else { "warning" });
+    }
+    if survey.files == 0 && survey.manifests == 0 {
+        let path = options.path.display();
+        let message = format!("PATH: {path}: there is nothing to look at, neither a Rust file nor a Cargo.toml");
+        return Err(Failure::new(Exit::Usage, message));
     }
     if options.json {
         writeln!(io::stdout().lock(), "{:#}", export::json(&survey))?;

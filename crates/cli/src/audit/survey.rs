@@ -24,6 +24,7 @@ pub(super) struct Survey {
     pub(super) findings: Vec<Finding>,
     pub(super) problems: Vec<Problem>,
     pub(super) files: usize,
+    pub(super) manifests: usize,
 }
 
 /// Syntax is nested, and so are the functions that read it.
@@ -65,6 +66,7 @@ impl Survey {
             }
         }
         survey.files = tree.sources.len();
+        survey.manifests = tree.manifests;
         names.link(&tree);
         let (members, requests) = (Members::of(&names), Requests::of(&names));
         let hints = Hints::of(&names, &members);
@@ -94,7 +96,7 @@ impl Survey {
             survey.findings.extend(found);
             survey.problems.extend(problems);
         }
-        survey.manifests(&tree);
+        survey.add_manifests(&tree);
         survey.findings.sort_by(|a, b| {
             (&a.package, &a.file, a.line, a.column).cmp(&(&b.package, &b.file, b.line, b.column))
         });
@@ -102,7 +104,7 @@ impl Survey {
         survey
     }
 
-    fn manifests(&mut self, tree: &Tree) {
+    fn add_manifests(&mut self, tree: &Tree) {
         for package in tree.packages.iter().filter(|it| it.is_within && !legacy::is_client(&it.name)) {
             let first = self.findings.len();
             for dependency in package.manifest.iter().flat_map(|it| &it.dependencies) {

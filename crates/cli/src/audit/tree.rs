@@ -17,6 +17,8 @@ pub(super) struct Tree {
     pub(super) packages: Vec<Package>,
     pub(super) sources: Vec<Source>,
     pub(super) problems: Vec<Problem>,
+    /// Below the folder, those that cannot be read among them.
+    pub(super) manifests: usize,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,7 @@ impl Tree {
             }
         }
         let mut owners: HashMap<PathBuf, Option<usize>> = HashMap::new();
+        tree.manifests = manifests.len();
         for path in manifests {
             tree.adopt(root, &path, true, &mut owners);
         }
