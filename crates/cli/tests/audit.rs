@@ -442,3 +442,64 @@ fn a_path_with_nothing_to_look_at_is_refused_and_is_not_fewer_places_than_before
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
     assert_eq!(audit(&dir.path().join("only"), &baseline).code, Some(0), "a manifest is something");
 }
+
+fn finding<'a>(report: &'a Value, line: u64, kind: &str) -> &'a Value {
+    let mut all = report["findings"].as_array().unwrap().iter();
+    let found = all.find(|it| it["line"] == line && it["kind"] == kind && it["file"] != "Cargo.toml");
+    found.unwrap_or_else(|| panic!("line {line} has no {kind}: {report:#}"))
+}
+
+#[test]
+fn no_shim_is_said_to_keep_a_manager_that_a_client_makes_itself() {
+    let source = "\
+async fn a(client: redis::Client, config: redis::aio::ConnectionManagerConfig) {
+    let _ = client.get_connection_manager().await;
+    let _ = client.get_connection_manager_with_config(config).await;
+    let _ = client.get_connection_manager_lazy(config);
+    let _ = redis::aio::ConnectionManager::new(client).await;
+}
+";
+    let dir = tree(&[("Cargo.toml", MANIFEST), ("src/lib.rs", source)]);
+    let report = json(dir.path());
+    let shim = "cenote_compat_shim::connection_manager";
+    for (line, call) in
+        [(2, "new(client)"), (3, "new_with_config(client, config)"), (4, "new_lazy_with_config(client, config)")]
+    {
+        let found = finding(&report, line, "manager");
+        assert_eq!(found["until_then"], Value::Null, "{found}");
+        assert_eq!(found["write_until_then"], format!("{shim}::aio::ConnectionManager::{call}"));
+    }
+    let kept = finding(&report, 5, "manager");
+    assert!(kept["until_then"] == shim && kept["write_until_then"] == Value::Null, "{kept}");
+    let sarif = audit(dir.path(), &["--sarif"]).out;
+    assert_eq!(sarif.matches("keeps the call as it is.").count(), 1, "{sarif}");
+    assert_eq!(sarif.matches("no shim keeps the call as it is: until then write ").count(), 3, "{sarif}");
+    let out = audit(dir.path(), &[]).out;
+    assert!(out.contains("cenote_compat_shim::connection_manager        1 place\n"), "{out}");
+    assert!(out.contains("::ConnectionManager::new(client)  1 place\n"), "{out}");
+}
+
+#[test]
+fn code_that_uses_a_shim_is_not_offered_it_once_more() {
+    let manifest = "[package]\nname = \"app\"\n[dependencies]\nredis = \"1\"\nr2d2 = \"0.8\"\ncenote = \"0.1\"\ncenote-compat-shim = \"0.1\"\n";
+    let body = "fn a(url: &str) {\n    let client = redis::Client::open(url).unwrap();\n    let pool = r2d2::Pool::builder().build(client).unwrap();\n    let _ = pool.get();\n}\n";
+    let with = |line: &str| format!("{line}\n{body}");
+    for (line, is_offered) in [
+        ("use cenote_compat_shim::r2d2::redis;", false),
+        ("use cenote::compat_shim::r2d2::redis;", false),
+        ("use cenote_compat_shim::r2d2::*;", false),
+        ("use crate::old::redis;", false),
+        ("use cenote_compat_shim::bb8;", true),
+        ("", true),
+    ] {
+        let old = "pub use cenote_compat_shim::r2d2::redis;\n";
+        let dir = tree(&[
+            ("Cargo.toml", manifest),
+            ("src/lib.rs", &format!("mod old; {}", with(line))),
+            ("src/old.rs", old),
+        ]);
+        let report = json(dir.path());
+        let found = finding(&report, 5, "checkout");
+        assert_eq!(found["until_then"] == "cenote_compat_shim::r2d2", is_offered, "{line}: {found}");
+    }
+}

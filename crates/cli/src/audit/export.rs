@@ -57,7 +57,11 @@ pub(super) fn sarif(survey: &Survey) -> Value {
 
 fn result(finding: &Finding, nth: &mut BTreeMap<String, usize>) -> Value {
     let until = finding.replacement.until_then;
-    let until = until.map_or_else(String::new, |shim| format!("; until then {shim} keeps the call as it is"));
+    let mut until =
+        until.map_or_else(String::new, |shim| format!("; until then {shim} keeps the call as it is"));
+    if let Some(write) = finding.replacement.write_until_then {
+        until = format!("; no shim keeps the call as it is: until then write {write}");
+    }
     let blocks = if finding.block_on { ", beside a block_on" } else { "" };
     let text = format!(
         "{}: {} ({}, {}{blocks}). Replacement: {}{until}.",

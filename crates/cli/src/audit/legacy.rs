@@ -27,6 +27,9 @@ pub(super) fn is_client(package: &str) -> bool {
     PACKAGES.contains(&package) || ["r2d2", "deadpool", "bb8"].contains(&package)
 }
 
+/// Our own stand-ins for them.
+pub(super) const SHIM: &str = "cenote_compat_shim";
+
 /// The names of the types below, by which a glob brings them.
 pub(super) const TYPES: [&str; 11] = [
     "ClusterClient",
@@ -57,6 +60,11 @@ pub(super) fn is_r2d2(package: &Package, dependency: &Dependency) -> bool {
 pub(super) fn canonical(mut path: Vec<String>) -> Vec<String> {
     loop {
         let (Some(root), Some(next)) = (path.first(), path.get(1)) else { return path };
+        if root == "cenote" && next == "compat_shim" {
+            path.remove(0);
+            SHIM.clone_into(&mut path[0]);
+            return path;
+        }
         let is_shown = matches!(
             (root.as_str(), next.as_str()),
             ("deadpool_redis" | "bb8_redis" | "r2d2_redis" | "cenote" | "cenote_pool_core", "redis")

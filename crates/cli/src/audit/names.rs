@@ -77,8 +77,9 @@ impl Names {
         let mut names = Self { of_file: tree.sources.iter().map(|_| None).collect(), ..Self::default() };
         let by_name: BTreeMap<String, usize> =
             tree.packages.iter().enumerate().map(|(number, it)| (it.name.clone(), number)).collect();
-        // A client's calls are known by the client's name, whoever is in its place.
-        let in_tree = |package: &str| by_name.get(package).filter(|_| !legacy::is_client(package));
+        // A client's calls are known by the client's name, whoever is in its place, and the shim's types by ours.
+        let is_outside = |package: &str| legacy::is_client(package) || package.replace('-', "_") == legacy::SHIM;
+        let in_tree = |package: &str| by_name.get(package).filter(|_| !is_outside(package));
         for (number, package) in tree.packages.iter().enumerate() {
             let mut externs = Externs::default();
             match &package.manifest {
@@ -161,6 +162,16 @@ impl Names {
                 self.nodes[node].globs = opened;
             }
         }
+    }
+
+    /// The module of the shim that a name of this module leads into: `cenote_compat_shim::r2d2`.
+    pub(super) fn shims(&self, node: NodeId) -> impl Iterator<Item = String> + '_ {
+        let module = &self.nodes[node].module;
+        let named = module.uses.keys().map(|name| Route { is_global: false, names: vec![name.clone()] });
+        named.chain(module.globs.iter().cloned()).filter_map(move |route| match self.resolve(node, &route)? {
+            Leads::Outside(path) if path.len() > 1 && path[0] == legacy::SHIM => Some(path[..2].join("::")),
+            _ => None,
+        })
     }
 
     fn root(&self, mut node: NodeId) -> NodeId {

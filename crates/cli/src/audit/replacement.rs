@@ -13,14 +13,29 @@ pub(super) struct Replacement {
     /// What keeps the old code as it is until then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until_then: Option<&'static str>,
+    /// What to write until then, where nothing can keep the call itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) write_until_then: Option<&'static str>,
 }
 
 const fn first(replacement: &'static str, until_then: &'static str) -> Replacement {
-    Replacement { replacement, until_then: Some(until_then) }
+    Replacement { replacement, until_then: Some(until_then), write_until_then: None }
 }
 
 const fn at_once(replacement: &'static str) -> Replacement {
-    Replacement { replacement, until_then: None }
+    Replacement { replacement, until_then: None, write_until_then: None }
+}
+
+/// Methods of redis-rs' own client make its own manager: no shim is in their place.
+fn of_manager_method(method: &str) -> Replacement {
+    let write = if method.ends_with("_lazy") {
+        "cenote_compat_shim::connection_manager::aio::ConnectionManager::new_lazy_with_config(client, config)"
+    } else if method.ends_with("_with_config") {
+        "cenote_compat_shim::connection_manager::aio::ConnectionManager::new_with_config(client, config)"
+    } else {
+        "cenote_compat_shim::connection_manager::aio::ConnectionManager::new(client)"
+    };
+    Replacement { write_until_then: Some(write), ..at_once(CONN) }
 }
 
 const POOL: &str = "cenote::Pool::builder";
@@ -42,7 +57,7 @@ pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Rep
         Legacy::Sentinel => at_once(POOL),
         Legacy::Client if method.contains("pubsub") => at_once(SUBSCRIBER),
         Legacy::Client => match (kind, style) {
-            (Kind::Manager, _) => first(CONN, MANAGER),
+            (Kind::Manager, _) => of_manager_method(method),
             (Kind::Connection, Style::Sync) => first(CONN, R2D2),
             (Kind::Connection, _) => at_once(CONN),
             _ => first(POOL, GLOBALS),
@@ -57,6 +72,13 @@ pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Rep
         }
         Legacy::Bb8Manager | Legacy::Bb8Pool | Legacy::Bb8Builder => first(POOL, BB8),
         Legacy::R2d2Pool | Legacy::R2d2Builder => first(POOL, R2D2),
+    }
+}
+
+impl Replacement {
+    /// A shim that the code already uses is not offered to it.
+    pub(super) fn leave_out(&mut self, used: &dyn Fn(&str) -> bool) {
+        self.until_then = self.until_then.filter(|shim| !used(shim));
     }
 }
 

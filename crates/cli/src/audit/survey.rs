@@ -1,5 +1,6 @@
 //! All places below a folder.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, panic, thread};
@@ -89,6 +90,10 @@ impl Survey {
             let mut scan = Scan::new(view, own, &source.shown, &package.name, is_test);
             syn::visit::visit_file(&mut scan, &file);
             let mut found = scan.found;
+            let shims: HashSet<String> = own.iter().flat_map(|&node| names.shims(node)).collect();
+            for finding in &mut found {
+                finding.replacement.leave_out(&|shim| shims.contains(shim));
+            }
             let problems = allow::apply(&source.shown, &text, &mut found);
             Some((found, problems))
         });

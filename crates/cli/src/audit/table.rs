@@ -102,18 +102,29 @@ pub(super) fn write(survey: &Survey) -> io::Result<()> {
 
 /// What keeps the old code as it is meanwhile.
 fn replacements(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
-    let mut shims: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut shims, mut written) = (BTreeMap::<&str, usize>::new(), BTreeMap::<&str, usize>::new());
     for finding in findings.iter().filter(|it| it.allowed.is_none()) {
         if let Some(shim) = finding.replacement.until_then {
             *shims.entry(shim).or_default() += 1;
         }
+        if let Some(write) = finding.replacement.write_until_then {
+            *written.entry(write).or_default() += 1;
+        }
     }
-    if shims.is_empty() {
-        return Ok(());
+    if !shims.is_empty() {
+        writeln!(
+            out,
+            "\nTo go over one place at a time, these keep the old calls meanwhile, on the one pool:"
+        )?;
     }
-    writeln!(out, "\nTo go over one place at a time, these keep the old calls meanwhile, on the one pool:")?;
     for (shim, number) in shims {
         writeln!(out, "  {shim:<40}  {}", count(number, "place", "places"))?;
+    }
+    if !written.is_empty() {
+        writeln!(out, "\nNo shim keeps a client's own get_connection_manager. In its place write meanwhile:")?;
+    }
+    for (write, number) in written {
+        writeln!(out, "  {write}  {}", count(number, "place", "places"))?;
     }
     Ok(())
 }
