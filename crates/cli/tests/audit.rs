@@ -108,7 +108,7 @@ fn each_place_has_a_replacement_that_there_is() {
         "cenote::redis",
         "none yet: Cenote has no Cluster",
     ];
-    let shims = ["deadpool", "bb8", "connection_manager", "r2d2", "globals"];
+    let shims = ["deadpool", "bb8", "connection_manager", "r2d2"];
     let shims = shims.map(|module| format!("cenote_compat_shim::{module}"));
     let report = json(&fixture());
     for finding in report["findings"].as_array().unwrap() {
@@ -502,4 +502,25 @@ fn code_that_uses_a_shim_is_not_offered_it_once_more() {
         let found = finding(&report, 5, "checkout");
         assert_eq!(found["until_then"] == "cenote_compat_shim::r2d2", is_offered, "{line}: {found}");
     }
+}
+
+#[test]
+fn a_client_is_promised_a_shim_only_where_it_goes_into_a_pool_of_r2d2() {
+    let source = "\
+fn a(url: &str) -> redis::Client { redis::Client::open(url).unwrap() }
+fn b(url: &str) { let _ = r2d2::Pool::new(redis::Client::open(url).unwrap()); }
+async fn c(url: &str) {
+    let client = redis::Client::open(url).unwrap();
+    let _ = client.get_multiplexed_async_connection().await;
+    let _ = r2d2::Pool::new(client);
+}
+";
+    let manifest = MANIFEST.replace("serde", "r2d2");
+    let dir = tree(&[("Cargo.toml", &manifest), ("src/lib.rs", source)]);
+    let report = json(dir.path());
+    for (line, shim) in [(1, Value::Null), (2, Value::from("cenote_compat_shim::r2d2")), (4, Value::Null)] {
+        assert_eq!(finding(&report, line, "client")["until_then"], shim, "{line}");
+    }
+    let out = audit(dir.path(), &[]).out;
+    assert!(!out.contains("globals"), "{out}");
 }

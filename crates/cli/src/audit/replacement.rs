@@ -45,7 +45,6 @@ const DEADPOOL: &str = "cenote_compat_shim::deadpool";
 const BB8: &str = "cenote_compat_shim::bb8";
 const MANAGER: &str = "cenote_compat_shim::connection_manager";
 const R2D2: &str = "cenote_compat_shim::r2d2";
-const GLOBALS: &str = "cenote_compat_shim::globals";
 /// Nothing serves it yet.
 const NONE: &str = "none yet: Cenote has no Cluster";
 
@@ -60,7 +59,8 @@ pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Rep
             (Kind::Manager, _) => of_manager_method(method),
             (Kind::Connection, Style::Sync) => first(CONN, R2D2),
             (Kind::Connection, _) => at_once(CONN),
-            _ => first(POOL, GLOBALS),
+            // Whatever it is for: what takes it is told at its own place.
+            _ => at_once(POOL),
         },
         Legacy::ConnectionManager => first(CONN, MANAGER),
         Legacy::Multiplexed => at_once(CONN),
@@ -76,6 +76,9 @@ pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Rep
 }
 
 impl Replacement {
+    /// Of a client that goes into an r2d2 pool.
+    pub(super) const FOR_R2D2: Self = first(POOL, R2D2);
+
     /// A shim that the code already uses is not offered to it.
     pub(super) fn leave_out(&mut self, used: &dyn Fn(&str) -> bool) {
         self.until_then = self.until_then.filter(|shim| !used(shim));

@@ -13,7 +13,7 @@ use super::finding::{Finding, Kind, Scope, Style};
 use super::handlers;
 use super::legacy::{self, Effect, Legacy};
 use super::names::NodeId;
-use super::replacement;
+use super::replacement::{self, Replacement};
 use super::requests;
 use super::scope::Scopes;
 use super::types::Ty;
@@ -206,8 +206,16 @@ impl<'a> Scan<'a> {
         let found = &mut self.found[ended.first..];
         let connects = found.iter().find(|it| it.kind == Kind::Connection || it.kind == Kind::Manager);
         let style = connects.map(|it| it.style);
+        // The only client beside an r2d2 pool, and nothing else that could be made of it.
+        let makes_r2d2 = |it: &Finding| it.kind == Kind::Pool && it.what.starts_with("r2d2::");
+        let is_for_r2d2 = found.iter().any(makes_r2d2)
+            && found.iter().filter(|it| it.kind == Kind::Client).count() == 1
+            && found.iter().all(|it| it.kind == Kind::Client || makes_r2d2(it) || it.style == Style::Sync);
         for finding in found {
             finding.block_on |= ended.blocks_on;
+            if is_for_r2d2 && finding.what == "redis::Client::open" {
+                finding.replacement = Replacement::FOR_R2D2;
+            }
             if finding.style == Style::Either {
                 finding.style = style.unwrap_or(Style::Either);
             }
