@@ -524,3 +524,37 @@ async fn c(url: &str) {
     let out = audit(dir.path(), &[]).out;
     assert!(!out.contains("globals"), "{out}");
 }
+
+#[test]
+fn a_module_for_tests_is_one_in_a_file_of_its_own_too() {
+    let one = "pub fn a() { let _ = redis::Client::open(\"a\"); }\n";
+    let inner = format!("mod below;\n{one}");
+    let dir = tree(&[
+        ("Cargo.toml", MANIFEST),
+        ("src/lib.rs", "#[cfg(test)]\nmod helper;\nmod plain;\n#[cfg(test)]\nmod both;\n#[cfg(test)]\nmod inline {\n    mod own;\n}\n"),
+        ("src/main.rs", "mod both;\n"),
+        ("src/helper.rs", &inner),
+        ("src/helper/below.rs", one),
+        ("src/inline/own.rs", one),
+        ("src/itself.rs", &format!("#![cfg(test)]\n{one}")),
+        ("src/plain.rs", one),
+        ("src/both.rs", one),
+    ]);
+    let report = json(dir.path());
+    let scopes: BTreeMap<&str, &str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["file"].as_str().unwrap(), it["scope"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("Cargo.toml", "manifest"),
+        ("src/both.rs", "per module"),
+        ("src/helper.rs", "test"),
+        ("src/helper/below.rs", "test"),
+        ("src/inline/own.rs", "test"),
+        ("src/itself.rs", "test"),
+        ("src/plain.rs", "per module"),
+    ];
+    assert_eq!(scopes, BTreeMap::from(expected));
+}

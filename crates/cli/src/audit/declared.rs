@@ -7,6 +7,7 @@ use syn::{Expr, Item, UseTree};
 
 use super::handlers;
 use super::macros::{self, Piece};
+use super::scan::is_test;
 use super::written::{Written, name, names};
 
 /// A file's modules: the file itself first, then those within it.
@@ -20,8 +21,10 @@ pub(super) struct Module {
     /// Of the module that it is in, among the file's.
     pub(super) parent: Option<usize>,
     pub(super) name: String,
-    /// `mod name;`, with its `#[path]`.
-    pub(super) files: Vec<(String, Option<String>)>,
+    /// It is for tests alone: `#[cfg(test)]`.
+    pub(super) is_test: bool,
+    /// `mod name;`.
+    pub(super) files: Vec<InFile>,
     /// The paths of what is `include!`d.
     pub(super) included: Vec<String>,
     pub(super) uses: HashMap<String, Vec<Route>>,
@@ -30,6 +33,15 @@ pub(super) struct Module {
     pub(super) values: HashMap<String, Vec<Written>>,
     pub(super) functions: Vec<Function>,
     pub(super) implementations: Vec<Implementation>,
+}
+
+/// A module in a file of its own.
+#[derive(Debug)]
+pub(super) struct InFile {
+    pub(super) name: String,
+    /// Its `#[path]`.
+    pub(super) path: Option<String>,
+    pub(super) is_test: bool,
 }
 
 /// A path that a name stands for.
@@ -78,7 +90,8 @@ pub(super) enum Call {
 
 impl Declared {
     pub(super) fn of(file: &syn::File) -> Self {
-        let mut declared = Self { modules: vec![Module::default()] };
+        let of_file = Module { is_test: is_test(&file.attrs), ..Module::default() };
+        let mut declared = Self { modules: vec![of_file] };
         declared.read(0, &file.items);
         declared
     }
@@ -88,14 +101,16 @@ impl Declared {
             match item {
                 Item::Mod(it) => match &it.content {
                     Some((_, items)) => {
-                        let module = Module { parent: Some(at), name: name(&it.ident), ..Module::default() };
+                        let (name, is_test) = (name(&it.ident), is_test(&it.attrs));
+                        let module = Module { parent: Some(at), name, is_test, ..Module::default() };
                         self.modules.push(module);
                         let at = self.modules.len() - 1;
                         self.read(at, items);
                     }
                     None => {
                         let path = it.attrs.iter().find_map(path_of);
-                        self.modules[at].files.push((name(&it.ident), path));
+                        let (name, is_test) = (name(&it.ident), is_test(&it.attrs));
+                        self.modules[at].files.push(InFile { name, path, is_test });
                     }
                 },
                 Item::Macro(it) if it.mac.path.is_ident("include") => {

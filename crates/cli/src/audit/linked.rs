@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::declared::Route;
+use super::declared::{InFile, Route};
 use super::names::{Names, NodeId};
 use super::tree::Tree;
 
@@ -17,7 +17,7 @@ impl Names {
             let folder = source.path.parent().unwrap_or(Path::new(""));
             for &node in &own {
                 let below = self.folder_of(node, own[0], &source.path);
-                for (name, path) in std::mem::take(&mut self.nodes[node].module.files) {
+                for InFile { name, path, is_test } in std::mem::take(&mut self.nodes[node].module.files) {
                     let candidates: Vec<PathBuf> = match &path {
                         Some(path) if node == own[0] => vec![join(folder, path)],
                         Some(path) => vec![join(&below, path)],
@@ -33,6 +33,8 @@ impl Names {
                     else {
                         continue;
                     };
+                    let is_for_tests = &mut self.nodes[child].is_for_tests;
+                    *is_for_tests = Some(is_test && is_for_tests.unwrap_or(true));
                     self.adopt(node, own[0], name, child);
                 }
                 for path in std::mem::take(&mut self.nodes[node].module.included) {

@@ -27,6 +27,8 @@ pub(super) struct Node {
     /// Where its globs lead: modules, and places outside.
     globs: Vec<Leads>,
     pub(super) module: Module,
+    /// Of a file: whether all that name it as theirs do so for tests.
+    pub(super) is_for_tests: Option<bool>,
 }
 
 /// The names of other crates in a crate.
@@ -144,7 +146,14 @@ impl Names {
                 children.entry(module.name.clone()).or_default().push(first + index);
             }
             own.push(first + index);
-            self.nodes.push(Node { package, parent, children: HashMap::new(), globs: Vec::new(), module });
+            self.nodes.push(Node {
+                package,
+                parent,
+                children: HashMap::new(),
+                globs: Vec::new(),
+                module,
+                is_for_tests: None,
+            });
         }
         // What is only included is not known from the beginning.
         if self.of_file.len() <= file {
@@ -172,6 +181,12 @@ impl Names {
             Leads::Outside(path) if path.len() > 1 && path[0] == legacy::SHIM => Some(path[..2].join("::")),
             _ => None,
         })
+    }
+
+    /// Whether this module, or one that it is in, is for tests alone.
+    pub(super) fn is_test(&self, node: NodeId) -> bool {
+        let above = std::iter::successors(Some(node), |&node| self.nodes[node].parent);
+        above.map(|it| &self.nodes[it]).any(|it| it.module.is_test || it.is_for_tests == Some(true))
     }
 
     fn root(&self, mut node: NodeId) -> NodeId {

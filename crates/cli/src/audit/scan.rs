@@ -273,7 +273,7 @@ fn called_last(mut expression: &Expr) -> Option<&syn::ExprMethodCall> {
     }
 }
 
-fn is_test(attributes: &[Attribute]) -> bool {
+pub(super) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Some(last) = attribute.path().segments.last() else { return false };
         if last.ident == "cfg" {

@@ -86,7 +86,8 @@ impl Survey {
                 node: own[0],
             };
             let within = source.path.strip_prefix(&package.folder).unwrap_or(&source.path);
-            let is_test = ["tests", "benches", "examples"].iter().any(|it| within.starts_with(it));
+            let is_test = ["tests", "benches", "examples"].iter().any(|it| within.starts_with(it))
+                || names.is_test(own[0]);
             let mut scan = Scan::new(view, own, &source.shown, &package.name, is_test);
             syn::visit::visit_file(&mut scan, &file);
             let mut found = scan.found;
