@@ -107,6 +107,7 @@ fn each_place_has_a_replacement_that_there_is() {
         "cenote::Pool::subscriber",
         "cenote::redis",
         "none yet: Cenote has no Cluster",
+        "none: Cenote has no MONITOR",
     ];
     let shims = ["deadpool", "bb8", "connection_manager", "r2d2"];
     let shims = shims.map(|module| format!("cenote_compat_shim::{module}"));
@@ -557,4 +558,66 @@ fn a_module_for_tests_is_one_in_a_file_of_its_own_too() {
         ("src/plain.rs", "per module"),
     ];
     assert_eq!(scopes, BTreeMap::from(expected));
+}
+
+#[test]
+fn a_place_of_sentinel_has_the_name_of_its_type_and_monitor_is_not_promised() {
+    let source = "\
+use redis::sentinel::{Sentinel, SentinelClient, SentinelClientBuilder};
+async fn a(client: redis::Client, url: &str) {
+    let mut sentinel = Sentinel::build(vec![url]).unwrap();
+    let _ = sentinel.async_master_for(\"a\", None).await;
+    let mut other = SentinelClient::build(vec![url]).unwrap();
+    let _ = other.get_async_connection().await;
+    let mut built = SentinelClientBuilder::new(vec![url]).unwrap().set_client_to_redis_db(1).build().unwrap();
+    let _ = built.get_connection();
+    let _ = client.get_async_monitor().await;
+}
+";
+    let dir = tree(&[("Cargo.toml", MANIFEST), ("src/lib.rs", source)]);
+    let report = json(dir.path());
+    let all = report["findings"].as_array().unwrap().iter().skip(1);
+    let places: Vec<(u64, &str, &str)> = all
+        .map(|it| {
+            let text = |name: &str| it[name].as_str().unwrap();
+            (it["line"].as_u64().unwrap(), text("what").rsplit("redis::").next().unwrap(), text("replacement"))
+        })
+        .collect();
+    let (pool, conn) = ("cenote::Pool::builder", "cenote::Pool::conn");
+    let expected = [
+        (3, "sentinel::Sentinel::build", pool),
+        (4, "sentinel::Sentinel::async_master_for", pool),
+        (5, "sentinel::SentinelClient::build", pool),
+        (6, "sentinel::SentinelClient::get_async_connection", conn),
+        (7, "sentinel::SentinelClientBuilder::new", pool),
+        (8, "sentinel::SentinelClient::get_connection", conn),
+        (9, "Client::get_async_monitor", "none: Cenote has no MONITOR"),
+    ];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn what_is_told_reads_well() {
+    let help = ended(&mut cenote(&["audit", "--help"])).out;
+    assert!(help.contains("\"per request\"") && !help.contains('\\'), "{help}");
+
+    let source = "fn a() { block_on(async { redis::Client::open(\"a\") }); } // cenote: allow(pool) x\n";
+    let dir = tree(&[("Cargo.toml", "[package]\nname = \"app\"\n"), ("src/lib.rs", "")]);
+    let file = dir.path().join("baseline.json");
+    let baseline = ["--baseline", file.to_str().unwrap()];
+    assert_eq!(audit(dir.path(), &[baseline.as_slice(), &["--write-baseline"]].concat()).code, Some(0));
+    fs::write(dir.path().join("Cargo.toml"), MANIFEST.replace("redis =", "cenote =")).unwrap();
+    fs::write(dir.path().join("src/lib.rs"), source.replace("redis", "cenote::redis")).unwrap();
+    let Ended { code, out, err } = audit(dir.path(), &baseline);
+    assert_eq!(code, Some(10), "{err}");
+    assert!(err.contains("error: app has 1 place, and the baseline 0: "), "{err}");
+    assert!(out.starts_with("1 place of 1 crate have Redis clients of their own: 1 per module; of these 1 beside a block_on.\n"), "{out}");
+}
+
+#[test]
+fn a_comment_that_allows_may_leave_out_its_spaces() {
+    let source = "fn a() { let _ = redis::Client::open(\"a\"); } //cenote:allow(client) why not\n";
+    let dir = tree(&[("Cargo.toml", MANIFEST), ("src/lib.rs", source)]);
+    let report = json(dir.path());
+    assert_eq!(finding(&report, 1, "client")["allowed"], "why not");
 }

@@ -9,7 +9,18 @@ use proc_macro2::{LineColumn, TokenStream, TokenTree};
 
 use super::finding::{Finding, Kind, Problem};
 
-pub(super) const MARK: &str = "cenote: allow(";
+/// Where the comment is, and what stands behind its opening bracket: the spaces in `cenote: allow (` are as one likes.
+fn mark(line: &str) -> Option<(usize, &str)> {
+    line.match_indices("cenote:").find_map(|(at, name)| {
+        let rest = line[at + name.len()..].trim_start().strip_prefix("allow")?;
+        Some((at, rest.trim_start().strip_prefix('(')?))
+    })
+}
+
+/// Whether there may be such a comment.
+pub(super) fn is_in(text: &str) -> bool {
+    text.lines().any(|line| mark(line).is_some())
+}
 
 #[derive(Debug)]
 struct Allow {
@@ -24,7 +35,7 @@ struct Allow {
 
 /// Marks what the comments of a file allow, and tells which of them cannot be meant.
 pub(super) fn apply(file: &str, text: &str, found: &mut [Finding]) -> Vec<Problem> {
-    if !text.contains(MARK) {
+    if !is_in(text) {
         return Vec::new();
     }
     let is_manifest = file.ends_with(".toml");
@@ -33,14 +44,14 @@ pub(super) fn apply(file: &str, text: &str, found: &mut [Finding]) -> Vec<Proble
     let lines: Vec<&str> = text.lines().collect();
     let (mut allowed, mut problems) = (Vec::new(), Vec::new());
     for (index, line) in lines.iter().enumerate() {
-        let Some(at) = line.find(MARK) else { continue };
+        let Some((at, rest)) = mark(line) else { continue };
         let before = line[..at].trim_end();
         let place = LineColumn { line: index + 1, column: line[..at].chars().count() };
         if !before.ends_with(sign) || literals.iter().any(|(from, to)| (*from..*to).contains(&place)) {
             continue;
         }
         let code = before[..before.len() - sign.len()].trim();
-        match read(&line[at + MARK.len()..]) {
+        match read(rest) {
             Ok((kinds, reason)) => {
                 let (first, last) =
                     if code.is_empty() { statement(&lines, index + 1, sign) } else { (index + 1, index + 1) };
@@ -128,6 +139,17 @@ mod tests {
         assert!(read("client) -- ").unwrap_err().contains("reason"));
         assert!(read("clients) all").unwrap_err().contains("\"clients\""));
         assert!(read("").is_err());
+    }
+
+    #[test]
+    fn the_comment_is_known_with_and_without_spaces() {
+        for line in ["//cenote:allow(client) a", "// cenote: allow(client) a", "x(); # cenote:  allow (client) a"] {
+            assert_eq!(mark(line), Some((line.find("cenote").unwrap(), "client) a")), "{line}");
+        }
+        assert_eq!(mark("cenote: cenote:allow(b"), Some((8, "b")));
+        for line in ["cenote allow(client)", "cenote: allowed(client)", "cenote: allow client", "cenote:"] {
+            assert!(mark(line).is_none(), "{line}");
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub(super) enum Legacy {
     Cluster,
     ClusterBuilder,
     Sentinel,
+    SentinelClient,
+    SentinelBuilder,
     ConnectionManager,
     Multiplexed,
     DeadpoolConfig,
@@ -168,7 +170,9 @@ pub(super) fn named(path: &[String]) -> Option<Named> {
         ["redis", "Client"] => Legacy::Client,
         ["redis", "cluster" | "cluster_async", "ClusterClient"] => Legacy::Cluster,
         ["redis", "cluster", "ClusterClientBuilder"] => Legacy::ClusterBuilder,
-        ["redis", "sentinel", "Sentinel" | "SentinelClient" | "SentinelClientBuilder"] => Legacy::Sentinel,
+        ["redis", "sentinel", "Sentinel"] => Legacy::Sentinel,
+        ["redis", "sentinel", "SentinelClient"] => Legacy::SentinelClient,
+        ["redis", "sentinel", "SentinelClientBuilder"] => Legacy::SentinelBuilder,
         ["redis", "aio", "ConnectionManager"] => Legacy::ConnectionManager,
         ["redis", "aio", "MultiplexedConnection"] => Legacy::Multiplexed,
         ["deadpool_redis", "Config"] | ["deadpool_redis", "cluster" | "sentinel", "Config"] => {
@@ -203,7 +207,9 @@ impl Legacy {
             Self::Client => "redis::Client",
             Self::Cluster => "redis::cluster::ClusterClient",
             Self::ClusterBuilder => "redis::cluster::ClusterClientBuilder",
-            Self::Sentinel => "redis::sentinel::SentinelClient",
+            Self::Sentinel => "redis::sentinel::Sentinel",
+            Self::SentinelClient => "redis::sentinel::SentinelClient",
+            Self::SentinelBuilder => "redis::sentinel::SentinelClientBuilder",
             Self::ConnectionManager => "redis::aio::ConnectionManager",
             Self::Multiplexed => "redis::aio::MultiplexedConnection",
             Self::DeadpoolConfig => "deadpool_redis::Config",
@@ -262,12 +268,21 @@ pub(super) fn call(on: Legacy, method: &str) -> Option<Effect> {
             _ => makes(Legacy::ClusterBuilder),
         },
         Legacy::Sentinel => match method {
-            "build" | "build_with_certificates" | "new" => tells(Client, Either, Some(Legacy::Sentinel)),
+            "build" => tells(Client, Either, Some(Legacy::Sentinel)),
             "master_for" | "replica_for" | "replica_rotate_for" => tells(Client, Sync, Some(Legacy::Client)),
             "async_master_for" | "async_replica_for" | "async_replica_rotate_for" => {
                 tells(Client, Async, Some(Legacy::Client))
             }
+            _ => None,
+        },
+        Legacy::SentinelClient => match method {
+            "build" => tells(Client, Either, Some(Legacy::SentinelClient)),
             _ => connects(method),
+        },
+        Legacy::SentinelBuilder => match method {
+            "new" => tells(Client, Either, Some(Legacy::SentinelBuilder)),
+            "build" => makes(Legacy::SentinelClient),
+            _ => makes(Legacy::SentinelBuilder),
         },
         Legacy::ConnectionManager => (method.starts_with("new"))
             .then(|| tells(Manager, Async, Some(Legacy::ConnectionManager)))

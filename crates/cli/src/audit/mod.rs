@@ -77,7 +77,7 @@ Examples:
 /// Finds every place that makes a Redis client or takes a connection from a pool, and tells what replaces it
 ///
 /// Reads the sources and manifests below a folder, and changes nothing. What it cannot parse is told on standard error.
-/// \"per request\" is what a handler runs through: a function with a route's attribute, with a handler's arguments or
+/// "per request" is what a handler runs through: a function with a route's attribute, with a handler's arguments or
 /// result, or named in a router, and whatever such a function calls.
 #[derive(Debug, Args)]
 #[command(after_help = EXITS)]
@@ -156,7 +156,8 @@ fn compare(path: &Path, before: &Baseline, now: &Baseline) -> bool {
     for change in changes.iter().filter(|change| change.now > change.before) {
         let Change { package, before, now } = change;
         eprintln!(
-            "error: {package} has {now} places, and the baseline {before}: use the pool in the new ones, or say in a comment why not"
+            "error: {package} has {}, and the baseline {before}: use the pool in the new ones, or say in a comment why not",
+            table::count(*now, "place", "places")
         );
     }
     let fallen: Vec<String> = changes

@@ -47,13 +47,16 @@ const MANAGER: &str = "cenote_compat_shim::connection_manager";
 const R2D2: &str = "cenote_compat_shim::r2d2";
 /// Nothing serves it yet.
 const NONE: &str = "none yet: Cenote has no Cluster";
+/// Its stream has no end, and a connection that it took over is of no use to others.
+const NO_MONITOR: &str = "none: Cenote has no MONITOR";
 
 pub(super) fn of_call(on: Legacy, method: &str, kind: Kind, style: Style) -> Replacement {
     match on {
         Legacy::Cluster | Legacy::ClusterBuilder => at_once(NONE),
         // With a `redis+sentinel://` URL.
-        Legacy::Sentinel if kind == Kind::Connection => at_once(CONN),
-        Legacy::Sentinel => at_once(POOL),
+        Legacy::SentinelClient if kind == Kind::Connection => at_once(CONN),
+        Legacy::Sentinel | Legacy::SentinelClient | Legacy::SentinelBuilder => at_once(POOL),
+        Legacy::Client if method.contains("monitor") => at_once(NO_MONITOR),
         Legacy::Client if method.contains("pubsub") => at_once(SUBSCRIBER),
         Legacy::Client => match (kind, style) {
             (Kind::Manager, _) => of_manager_method(method),

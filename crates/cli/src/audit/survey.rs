@@ -75,7 +75,7 @@ impl Survey {
         let found = in_parallel(&concerned, |&number| {
             let source = &tree.sources[number];
             let own = names.of_file.get(number)?.as_ref()?;
-            let text = read(source).ok().filter(|text| hints.is_in(text) || text.contains(allow::MARK))?;
+            let text = read(source).ok().filter(|text| hints.is_in(text) || allow::is_in(text))?;
             let file = parse(source, &text).ok()?;
             let package = &tree.packages[source.package];
             let view = View {

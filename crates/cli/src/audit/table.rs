@@ -9,7 +9,7 @@ use super::finding::{Finding, Kind, Scope};
 use super::survey::Survey;
 
 /// How long a count's name is where there is one of it, and where there are more.
-fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
@@ -37,14 +37,17 @@ pub(super) fn summary(survey: &Survey) -> String {
         (of(Scope::Module), "per module"),
         (of(Scope::Test), "in tests"),
         (of(Scope::Manifest), "in manifests"),
-        (blocking, "beside a block_on"),
     ] {
         if number > 0 {
             parts.push(format!("{number} {what}"));
         }
     }
+    let blocking = match blocking {
+        0 => String::new(),
+        some => format!("; of these {some} beside a block_on"),
+    };
     format!(
-        "{} of {} have Redis clients of their own: {}{allowed}.",
+        "{} of {} have Redis clients of their own: {}{blocking}{allowed}.",
         count(counted.len(), "place", "places"),
         count(packages.len(), "crate", "crates"),
         parts.join(", ")
