@@ -143,7 +143,9 @@ mod tests {
 
     #[test]
     fn the_comment_is_known_with_and_without_spaces() {
-        for line in ["//cenote:allow(client) a", "// cenote: allow(client) a", "x(); # cenote:  allow (client) a"] {
+        for line in
+            ["//cenote:allow(client) a", "// cenote: allow(client) a", "x(); # cenote:  allow (client) a"]
+        {
             assert_eq!(mark(line), Some((line.find("cenote").unwrap(), "client) a")), "{line}");
         }
         assert_eq!(mark("cenote: cenote:allow(b"), Some((8, "b")));

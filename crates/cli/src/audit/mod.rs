@@ -125,7 +125,8 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     }
     if survey.files == 0 && survey.manifests == 0 {
         let path = options.path.display();
-        let message = format!("PATH: {path}: there is nothing to look at, neither a Rust file nor a Cargo.toml");
+        let message =
+            format!("PATH: {path}: there is nothing to look at, neither a Rust file nor a Cargo.toml");
         return Err(Failure::new(Exit::Usage, message));
     }
     if options.json {

@@ -80,7 +80,8 @@ impl Names {
         let by_name: BTreeMap<String, usize> =
             tree.packages.iter().enumerate().map(|(number, it)| (it.name.clone(), number)).collect();
         // A client's calls are known by the client's name, whoever is in its place, and the shim's types by ours.
-        let is_outside = |package: &str| legacy::is_client(package) || package.replace('-', "_") == legacy::SHIM;
+        let is_outside =
+            |package: &str| legacy::is_client(package) || package.replace('-', "_") == legacy::SHIM;
         let in_tree = |package: &str| by_name.get(package).filter(|_| !is_outside(package));
         for (number, package) in tree.packages.iter().enumerate() {
             let mut externs = Externs::default();
@@ -177,9 +178,13 @@ impl Names {
     pub(super) fn shims(&self, node: NodeId) -> impl Iterator<Item = String> + '_ {
         let module = &self.nodes[node].module;
         let named = module.uses.keys().map(|name| Route { is_global: false, names: vec![name.clone()] });
-        named.chain(module.globs.iter().cloned()).filter_map(move |route| match self.resolve(node, &route)? {
-            Leads::Outside(path) if path.len() > 1 && path[0] == legacy::SHIM => Some(path[..2].join("::")),
-            _ => None,
+        named.chain(module.globs.iter().cloned()).filter_map(move |route| {
+            match self.resolve(node, &route)? {
+                Leads::Outside(path) if path.len() > 1 && path[0] == legacy::SHIM => {
+                    Some(path[..2].join("::"))
+                }
+                _ => None,
+            }
         })
     }
 

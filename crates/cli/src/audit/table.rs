@@ -124,7 +124,10 @@ fn replacements(out: &mut impl Write, findings: &[Finding]) -> io::Result<()> {
         writeln!(out, "  {shim:<40}  {}", count(number, "place", "places"))?;
     }
     if !written.is_empty() {
-        writeln!(out, "\nNo shim keeps a client's own get_connection_manager. In its place write meanwhile:")?;
+        writeln!(
+            out,
+            "\nNo shim keeps a client's own get_connection_manager. In its place write meanwhile:"
+        )?;
     }
     for (write, number) in written {
         writeln!(out, "  {write}  {}", count(number, "place", "places"))?;
