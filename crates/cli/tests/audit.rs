@@ -543,15 +543,16 @@ fn a_module_for_tests_is_one_in_a_file_of_its_own_too() {
         ("Cargo.toml", MANIFEST),
         (
             "src/lib.rs",
-            "#[cfg(test)]\nmod helper;\nmod plain;\n#[cfg(test)]\nmod both;\n#[cfg(test)]\nmod inline {\n    mod own;\n}\n",
+            "#[cfg(test)]\nmod helper;\nmod plain;\nmod first;\n#[cfg(test)]\nmod both;\n#[cfg(test)]\nmod inline {\n    mod own;\n}\n",
         ),
-        ("src/main.rs", "mod both;\n"),
+        ("src/main.rs", "mod both;\n#[cfg(test)]\nmod first;\n"),
         ("src/helper.rs", &inner),
         ("src/helper/below.rs", one),
         ("src/inline/own.rs", one),
         ("src/itself.rs", &format!("#![cfg(test)]\n{one}")),
         ("src/plain.rs", one),
         ("src/both.rs", one),
+        ("src/first.rs", one),
     ]);
     let report = json(dir.path());
     let scopes: BTreeMap<&str, &str> = report["findings"]
@@ -563,6 +564,7 @@ fn a_module_for_tests_is_one_in_a_file_of_its_own_too() {
     let expected = [
         ("Cargo.toml", "manifest"),
         ("src/both.rs", "per module"),
+        ("src/first.rs", "per module"),
         ("src/helper.rs", "test"),
         ("src/helper/below.rs", "test"),
         ("src/inline/own.rs", "test"),
