@@ -275,7 +275,9 @@ impl<'a> Driver<'a> {
                 (silent, idle.then(|| self.last_byte + config.health_check_interval))
             };
             let deadline = state.machine.next_deadline();
-            let old = self.old_at.filter(|_| !state.checked_out);
+            // An exclusive one ends only while it rests: until then its age is no reason to look again.
+            let resting = self.lane.usage() == Use::Shared || state.machine.is_idle();
+            let old = self.old_at.filter(|_| !state.checked_out && resting);
             let next = [silent, ping, deadline, old].into_iter().flatten().min();
             // Where nothing is due the timer is not looked at, whatever it was once set for.
             let alarm = next.and(self.timer.set_for());

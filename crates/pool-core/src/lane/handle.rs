@@ -196,6 +196,10 @@ impl Lane {
             && state.machine.has_no_caller()
             && !self.spent.load(Ordering::Relaxed);
         state.checked_out &= !clean;
+        if clean {
+            // From here on it is asked for signs of life, and grows old.
+            wake(state);
+        }
         clean
     }
 

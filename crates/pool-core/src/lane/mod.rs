@@ -4,6 +4,8 @@
 //! one task, `driver` what that does with the socket and the timer, `shortcut` what a caller who is alone does instead,
 //! `pace` how batches go, `login` its own `AUTH`, `tenancy` how the lane makes room, `set` the lanes of one runtime.
 
+#[cfg(test)]
+mod age_tests;
 mod backlog;
 mod driver;
 mod handle;
