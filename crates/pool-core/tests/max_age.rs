@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cenote_pool_core::Pool;
+use cenote_pool_core::{Pool, State};
 use cenote_testkit::{Observer, Proxy, Server, eventually_async, within};
 use redis::AsyncCommands;
 use tokio::task::JoinSet;
@@ -66,33 +66,64 @@ async fn lanes_are_replaced_under_load_and_no_command_fails_or_is_out_of_order()
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_lane_stays_until_a_new_one_is_there() {
-    let server = Server::start();
-    let observer = server.observer();
-    let proxy = Proxy::to(&server);
-    let pool = Pool::builder()
+/// Each dial of another one has a limit of its own, and is tried again after it.
+fn impatient(proxy: &Proxy, max_connections: usize) -> Pool {
+    Pool::builder()
         .url(proxy.url())
+        .max_connections(max_connections)
         .shared_connections(1)
         .connection_max_age(AGE)
         .connect_timeout(Duration::from_millis(100))
         .build()
-        .unwrap();
-    let mut conn = pool.conn();
-    conn.ping::<()>().await.unwrap();
-    let mine = async || redis::cmd("CLIENT").arg("ID").query_async::<u64>(&mut pool.conn()).await.unwrap();
-    let before = mine().await;
-    // Who dials now finds nobody.
+        .unwrap()
+}
+
+async fn client_id(pool: &Pool) -> u64 {
+    redis::cmd("CLIENT").arg("ID").query_async(&mut pool.conn()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_lane_stays_until_a_new_one_is_there() {
+    // With two places the one that fails has the last of them.
+    for max_connections in [20, 2] {
+        let server = Server::start();
+        let observer = server.observer();
+        let proxy = Proxy::to(&server);
+        let pool = impatient(&proxy, max_connections);
+        let before = client_id(&pool).await;
+        // Who dials now finds nobody.
+        proxy.set_upstream(cenote_testkit::dead_port());
+        let accepted = proxy.accepted();
+        eventually_async(SOON, "it was tried again and again", || async {
+            assert_eq!(client_id(&pool).await, before, "of {max_connections} connections");
+            proxy.accepted() >= accepted + 3
+        })
+        .await;
+        proxy.set_upstream(server.addr());
+        eventually_async(SOON, "another one took its place", || async { client_id(&pool).await != before })
+            .await;
+        assert_eq!(observer.client_count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_lane_at_rest_that_finds_no_successor_is_no_outage() {
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let pool = impatient(&proxy, 20);
+    let before = client_id(&pool).await;
+    let changes = pool.state_changes();
     proxy.set_upstream(cenote_testkit::dead_port());
-    let accepted = proxy.accepted();
+    // Longer than an answer speaks for Redis.
+    let (accepted, since) = (proxy.accepted(), std::time::Instant::now());
     eventually_async(SOON, "it was tried again and again", || async {
-        assert_eq!(mine().await, before);
-        proxy.accepted() >= accepted + 3
+        proxy.accepted() >= accepted + 3 && since.elapsed() > Duration::from_secs(2)
     })
     .await;
-    proxy.set_upstream(server.addr());
-    eventually_async(SOON, "another one took its place", || async { mine().await != before }).await;
-    assert_eq!(observer.client_count(), 1);
+    assert_eq!((client_id(&pool).await, changes.has_changed().unwrap()), (before, false));
+    // Nor does it hide one.
+    proxy.cut();
+    eventually_async(SOON, "an outage", || async { matches!(pool.state(), State::Degraded { .. }) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

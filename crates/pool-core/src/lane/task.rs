@@ -44,9 +44,9 @@ async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connectio
     let home = guard.home.clone();
     let lease = match connection {
         Some(connection) => serve(&guard.lane, &context, connection, &home).await,
-        None => match connect(&guard, &context, patient).await {
+        None => match connect(&guard, &context, patient, None).await {
             Ok(connection) => serve(&guard.lane, &context, connection, &home).await,
-            Err(lease) => lease,
+            Err(missed) => missed.lease,
         },
     };
     finish(guard, context, lease).await;
@@ -54,7 +54,7 @@ async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connectio
 
 async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
     let home = guard.home.clone();
-    let lease = match connect(&guard, &context, false).await {
+    let lease = match connect(&guard, &context, false, Some(&old)).await {
         Ok(connection) => {
             let inherits = home.upgrade().is_some_and(|shared| shared.sets.replace(&old, &guard.lane));
             if !inherits {
@@ -64,12 +64,12 @@ async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
             drop(old);
             serve(&guard.lane, &context, connection, &home).await
         }
-        Err(lease) => {
+        Err(missed) => {
             // There is no place for two: the old one makes room, and the next call dials.
-            if context.budget.used() >= context.budget.max() && !context.breaker.is_open() {
+            if missed.crowded && context.budget.used() >= context.budget.max() && !context.breaker.is_open() {
                 old.drain();
             }
-            lease
+            missed.lease
         }
     };
     finish(guard, context, lease).await;
@@ -103,8 +103,22 @@ impl Drop for Guard {
     }
 }
 
-/// Dials while keeping the deadlines of those who wait.
-async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result<Connection, Option<Lease>> {
+/// No connection came about.
+#[derive(Default)]
+struct Missed {
+    lease: Option<Lease>,
+    /// It was not even dialled: there was no place for it.
+    crowded: bool,
+}
+
+/// Dials while keeping the deadlines of those who wait. One that is to take the place of another tells nothing of Redis
+/// by its failure: the other is asked.
+async fn connect(
+    guard: &Guard,
+    context: &Arc<Context>,
+    patient: bool,
+    old: Option<&Lane>,
+) -> Result<Connection, Missed> {
     let lane = &*guard.lane;
     let mut dial = pin!(context.connect(context.config.connect_timeout, patient));
     let mut timer = Timer::default();
@@ -129,7 +143,7 @@ async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result
         }
     })
     .await;
-    match dialled.ok_or(None)? {
+    match dialled.ok_or_else(Missed::default)? {
         Ok(connection) => {
             context.connected(&connection.greeting);
             if let Some(shared) = guard.home.upgrade() {
@@ -139,7 +153,10 @@ async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result
         }
         Err(error) => {
             // First the breaker, then the callers: when they try again they find it open.
-            let lease = context.dial_failed(&error);
+            let lease = match old {
+                Some(old) if old.answer_for_redis(Instant::now()) => context.heir_failed(&error),
+                _ => context.dial_failed(&error),
+            };
             if error.kind() == Kind::Away && !context.breaker.is_open() {
                 // Redis serves others: this runtime alone must not ask again and again.
                 if let Some(shared) = guard.home.upgrade() {
@@ -147,7 +164,7 @@ async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result
                 }
             }
             lane.end(&error, Farewell::Finish);
-            Err(lease)
+            Err(Missed { lease, crowded: error.kind() == Kind::Moved })
         }
     }
 }

@@ -192,6 +192,14 @@ impl Context {
         if self.is_proven() { None } else { self.trip(error) }
     }
 
+    /// A lane was not made that was to take the place of another, which is there: by that one it is seen whether Redis is.
+    pub(crate) fn heir_failed(&self, error: &Error) -> Option<Lease> {
+        if error.kind() == Kind::Away {
+            self.note_error(error);
+        }
+        None
+    }
+
     /// A connection is open, and was answered lately: what fails elsewhere is no outage.
     pub(crate) fn is_proven(&self) -> bool {
         let last_reply = self.last_reply.load(Ordering::Relaxed);
