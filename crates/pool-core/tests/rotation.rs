@@ -323,6 +323,19 @@ impl CredentialsProvider for Panics {
     }
 }
 
+struct PanicsLater;
+
+#[async_trait]
+impl CredentialsProvider for PanicsLater {
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        Ok(Credentials::password("right"))
+    }
+
+    fn changes(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+        panic!("a bug in the provider")
+    }
+}
+
 #[tokio::test]
 async fn a_provider_that_never_answers_or_panics_holds_nobody_up() {
     let server = Server::builder().password("right").start();
@@ -334,6 +347,12 @@ async fn a_provider_that_never_answers_or_panics_holds_nobody_up() {
     let pool = builder(&server, Panics).build().unwrap();
     let error = within(SOON, pool.conn().ping::<()>()).await.unwrap_err().to_string();
     assert!(error.contains("the credentials provider panicked"), "{error}");
+
+    let pool = builder(&server, PanicsLater).build().unwrap();
+    for _ in 0..2 {
+        let error = within(SOON, pool.conn().ping::<()>()).await.unwrap_err();
+        assert!(error.to_string().contains("the credentials provider panicked"), "{error}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The credentials of a pool: where they come from, and which ones were given last.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +10,8 @@ use tokio::sync::watch;
 
 use super::{Credentials, CredentialsProvider, Renewal};
 use crate::timer;
+
+const PANICKED: &str = "the credentials provider panicked";
 
 pub(crate) struct Keyring {
     provider: Option<Arc<dyn CredentialsProvider>>,
@@ -50,7 +53,10 @@ impl Keyring {
             return Ok(Login { credentials: self.latest(), renewal: None });
         };
         // Before they are asked for: a change in between is not missed.
-        let changes = provider.changes().map(mark_seen);
+        let Ok(changes) = catch_unwind(AssertUnwindSafe(|| provider.changes())) else {
+            return Err(PANICKED.to_owned());
+        };
+        let changes = changes.map(mark_seen);
         let given = match self.ask(limit / 2).await {
             Ok(given) => given,
             Err(why) => match self.latest() {
@@ -71,7 +77,7 @@ impl Keyring {
         let asked = tokio::spawn(async move { keyring.ask_now().await });
         match timer::within(limit, asked).await {
             Some(Ok(given)) => given,
-            Some(Err(_)) => Err("the credentials provider panicked".to_owned()),
+            Some(Err(_)) => Err(PANICKED.to_owned()),
             None => Err(format!("the credentials provider gave none within {limit:?}")),
         }
     }
