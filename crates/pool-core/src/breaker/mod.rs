@@ -45,6 +45,8 @@ struct Inner {
     lease: u64,
     /// When the lease's holder is to act next, or to be done; `None` without a holder.
     due: Option<Instant>,
+    /// It is trying.
+    trying: bool,
 }
 
 #[derive(Debug)]
@@ -57,9 +59,17 @@ struct Outage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lease(u64);
 
+impl Inner {
+    fn hand_on(&mut self) -> Lease {
+        self.trying = false;
+        self.lease += 1;
+        Lease(self.lease)
+    }
+}
+
 impl Breaker {
     pub(crate) fn new(backoff: Backoff, probe_limit: Duration) -> Self {
-        let inner = Inner { outage: None, backoff, failing_since: None, lease: 0, due: None };
+        let inner = Inner { outage: None, backoff, failing_since: None, lease: 0, due: None, trying: false };
         Self {
             gate: AtomicU8::new(CLOSED),
             unproven: AtomicBool::new(false),
@@ -123,8 +133,7 @@ impl Breaker {
         let failing = *inner.failing_since.get_or_insert(now);
         let pause = inner.backoff.next(now.saturating_duration_since(failing));
         inner.due = Some(now + pause);
-        inner.lease += 1;
-        Some(Lease(inner.lease))
+        Some(inner.hand_on())
     }
 
     /// A connection was lost that had worked: one task looks whether Redis is still there.
@@ -137,8 +146,7 @@ impl Breaker {
         let unproven = self.unproven.load(Ordering::Acquire);
         let pause = if unproven { inner.backoff.next(Duration::ZERO) } else { Duration::ZERO };
         inner.due = Some(now + pause);
-        inner.lease += 1;
-        Some(Lease(inner.lease))
+        Some(inner.hand_on())
     }
 
     /// Takes the lease from a holder that is overdue: its runtime may be parked, or gone.
@@ -149,19 +157,18 @@ impl Breaker {
             return None;
         }
         inner.due = Some(now);
-        inner.lease += 1;
-        Some(Lease(inner.lease))
+        Some(inner.hand_on())
     }
 
     /// There is reason to believe that Redis is back: the next try is due, and whoever asks is to make it.
     pub(crate) fn hasten(&self, now: Instant) -> Option<Lease> {
         let mut inner = self.inner.lock();
-        if inner.outage.is_none() || inner.due.is_none() {
+        // A try that is under way may get there, and is left alone.
+        if inner.outage.is_none() || inner.due.is_none_or(|due| inner.trying && now < due) {
             return None;
         }
         inner.due = Some(now);
-        inner.lease += 1;
-        Some(Lease(inner.lease))
+        Some(inner.hand_on())
     }
 
     /// When the holder is to try next; `None` if the lease is no longer its own.
@@ -176,6 +183,7 @@ impl Breaker {
         let held = inner.lease == lease.0 && inner.due.is_some();
         if held {
             inner.due = Some(now + self.probe_limit);
+            inner.trying = true;
         }
         held
     }
@@ -194,6 +202,7 @@ impl Breaker {
         let failing = *inner.failing_since.get_or_insert(now);
         let pause = inner.backoff.next(now.saturating_duration_since(failing));
         inner.due = Some(now + pause);
+        inner.trying = false;
         opened
     }
 

@@ -230,7 +230,12 @@ fn read_hello(reply: Value) -> Greeting {
         match name.as_str() {
             "version" => greeting.version = text(),
             "role" => greeting.role = text(),
-            "mode" => greeting.single = text().as_deref() == Some("standalone"),
+            "mode" => match text().as_deref() {
+                Some("standalone") => greeting.single = true,
+                // It tells no other role.
+                Some("sentinel") => greeting.role = text(),
+                _ => {}
+            },
             "id" => greeting.client_id = redis::from_redis_value_ref(&value).ok(),
             _ => {}
         }

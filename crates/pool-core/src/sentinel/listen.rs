@@ -34,6 +34,9 @@ const STEADY: Duration = Duration::from_secs(5);
 /// How long calls may stay under way on a server that is no master any more.
 const MERCY: Duration = Duration::from_millis(500);
 
+/// News is heeded at most so often: of what a sentinel says in between, the last word counts.
+const CALM: Duration = Duration::from_millis(100);
+
 pub(crate) struct Watch {
     born: Instant,
     /// Until when somebody has it, in nanoseconds since `born`. A copy, for who looks often.
@@ -217,18 +220,18 @@ impl Work<'_> {
         if context.node().is_some_and(|used| used.address != name_of(&host, port)) {
             self.heed(&host, port);
         }
-        let mut asked = false;
+        let (mut asked, mut news, mut calm_until) = (false, None, Instant::now());
         while self.is_mine() {
             let beat = if self.cutting.load(Ordering::Relaxed) { MERCY } else { BEAT };
+            let beat = news.as_ref().map_or(beat, |_| calm_until.saturating_duration_since(Instant::now()));
             let heard = timer::within(beat, talk.next()).await;
             self.cut_what_is_stuck();
             match heard {
                 Some(Ok(value)) => {
                     asked = false;
-                    if let Some((host, port)) = new_master(&value, master) {
-                        self.heed(&host, port);
-                    }
+                    news = new_master(&value, master).or(news);
                 }
+                None if news.is_some() => {}
                 Some(Err(Refusal::Failed(why))) => return Err(why),
                 Some(Err(Refusal::Said(error))) => return Err(error.to_string()),
                 None if asked => return Err(super::ask::late(beat)),
@@ -237,6 +240,12 @@ impl Work<'_> {
                     talk.say(&[redis::cmd("PING")]).await.map_err(|error| error.to_string())?;
                 }
             }
+            if Instant::now() >= calm_until
+                && let Some((host, port)) = news.take()
+            {
+                self.heed(&host, port);
+                calm_until = Instant::now() + CALM;
+            }
         }
         Ok(())
     }
@@ -244,11 +253,14 @@ impl Work<'_> {
     /// Another server is the master.
     fn heed(&self, host: &str, port: u16) {
         let context = &self.holder.context;
-        if self.sentinel.announce_master(host, port) {
+        if self.sentinel.announce_master(host, port)
+            && let Some(left_out) = context.chronicle.admit(Instant::now())
+        {
             tracing::info!(
                 target: "cenote",
                 master = self.sentinel.master,
                 node = name_of(host, port),
+                lines_left_out = left_out,
                 "Sentinel names another master: connections move to it"
             );
         }
