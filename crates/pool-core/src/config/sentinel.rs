@@ -181,6 +181,9 @@ mod tests {
         assert_eq!(node.to_string(), "redis://:***@10.0.0.7:6379/2");
         assert_eq!(node.password(), Some("pw"));
         assert_eq!(target.scrub("WRONGPASS another is not it"), "WRONGPASS *** is not it");
+        let target = Target::parse("redis+sentinel://app:pw@a/main").unwrap();
+        let target = target.with_sentinel_login(None, Some("app-pw-hunter2".to_owned()));
+        assert_eq!(target.scrub("ERR 'app-pw-hunter2' of app"), "ERR '***' of ***");
     }
 
     #[test]

@@ -165,8 +165,10 @@ impl Target {
         let sentinels = self.sentinels();
         let theirs = sentinels.map(|it| [&it.password, &it.username]).into_iter().flatten();
         let all = [&self.password, &self.username].into_iter().chain(theirs);
-        let secrets = all.flatten().filter(|secret| secret.len() > 1);
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
+        // The longest first: a part of one may be another, and would leave the rest of it.
+        let mut secrets: Vec<_> = all.flatten().filter(|secret| secret.len() > 1).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), "***"))
     }
 
     pub(crate) fn password(&self) -> Option<&str> {
