@@ -9,6 +9,7 @@ use crate::exit::{Exit, Failure};
 
 const VARIABLE: &str = "REDIS_URL";
 const FLAG: &str = "--url";
+const ARGUMENT: &str = "the argument URL";
 
 const DEFAULT: &str = "the default, as neither --url nor REDIS_URL gives one";
 
@@ -22,9 +23,21 @@ const DEFAULTS: &str = "Without either it is redis://localhost:6379/0. The other
 pub(crate) struct Redis {
     #[arg(long, value_name = "URL", help = WHERE, long_help = format!("{WHERE}\n\n{DEFAULTS}"))]
     url: Option<String>,
+
+    /// It stood by itself.
+    #[arg(skip)]
+    is_bare: bool,
 }
 
 impl Redis {
+    /// With a URL that stood by itself, if there is one.
+    pub(crate) fn or_bare(self, url: Option<String>) -> Self {
+        match url {
+            Some(url) => Self { url: Some(url), is_bare: true },
+            None => self,
+        }
+    }
+
     /// A pool that has connected.
     pub(crate) async fn connect(&self) -> Result<Pool, Failure> {
         let pool = Pool::builder().config(self.config()?).build();
@@ -38,6 +51,11 @@ impl Redis {
     }
 
     pub(crate) fn config(&self) -> Result<PoolConfig, Failure> {
+        // An empty variable is one that is not set. An argument is there because somebody meant something by it.
+        if self.url.as_ref().is_some_and(|url| url.trim().is_empty()) {
+            let message = format!("{} is empty: give a URL, or leave it out", self.given_by());
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let config = PoolConfig::from_vars(|name| match (&self.url, name) {
             (Some(url), VARIABLE) => Some(url.into()),
             _ => env::var_os(name),
@@ -62,7 +80,7 @@ impl Redis {
     /// Who said where Redis is.
     pub(crate) fn source(&self) -> String {
         match (&self.url, env::var_os(VARIABLE).is_some_and(|url| !url.is_empty())) {
-            (Some(_), _) => format!("that of {FLAG}"),
+            (Some(_), _) => format!("that of {}", self.given_by()),
             (None, true) => format!("that of {VARIABLE}"),
             (None, false) => DEFAULT.to_owned(),
         }
@@ -70,6 +88,10 @@ impl Redis {
 
     /// The address by the name by which it was given.
     pub(crate) fn name(&self, message: &str) -> String {
-        if self.url.is_some() { message.replace(VARIABLE, FLAG) } else { message.to_owned() }
+        if self.url.is_some() { message.replace(VARIABLE, self.given_by()) } else { message.to_owned() }
+    }
+
+    fn given_by(&self) -> &'static str {
+        if self.is_bare { ARGUMENT } else { FLAG }
     }
 }

@@ -6,8 +6,10 @@ mod config;
 mod doctor;
 mod exit;
 mod patch;
+mod secrets;
 mod watch;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -32,7 +34,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let command = match Cli::try_parse() {
+        Ok(Cli { command }) => command,
+        Err(error) => return refuse(&error),
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => {
@@ -40,7 +45,7 @@ fn main() -> ExitCode {
                 match command {
                     Command::Patch(options) => patch::run(&options),
                     Command::Watch(options) => watch::run(options).await,
-                    Command::Doctor(options) => doctor::run(&options).await,
+                    Command::Doctor(options) => doctor::run(options).await,
                     Command::Audit(options) => audit::run(&options),
                 }
             });
@@ -54,11 +59,22 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if let Some(message) = &failure.message {
-                eprintln!("error: {message}");
+                eprintln!("error: {}", secrets::scrub(message));
             }
             failure.exit.into()
         }
     }
+}
+
+/// What the arguments are not, or the help.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let text = secrets::scrub(&error.render().ansi().to_string());
+    // Nobody is there to be told that it cannot be written.
+    let _ = write!(anstream::stderr(), "{text}");
+    Exit::Usage.into()
 }
 
 /// A limit, as an argument gives it.

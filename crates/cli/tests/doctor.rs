@@ -53,8 +53,9 @@ fn cache() -> cenote_testkit::ServerBuilder {
     Server::builder().arg("maxmemory", "100mb").arg("maxmemory-policy", "allkeys-lru")
 }
 
-const STEPS: [&str; 11] =
-    ["dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "pub/sub"];
+const STEPS: [&str; 12] = [
+    "dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "disk", "pub/sub",
+];
 
 #[test]
 fn a_good_server_is_well_in_every_step() {
@@ -91,7 +92,7 @@ fn an_address_where_nobody_listens_is_told_as_refused() {
     let ended = told(&format!("redis://:hunter2@{port}/0"), 6, "tcp", &[&port, "refused"]);
     assert!(ended.out.contains("start Redis"), "{}", ended.out);
     // What depends on it is not looked at.
-    assert_eq!(ended.out.matches("not looked at").count(), 9, "{}", ended.out);
+    assert_eq!(ended.out.matches("not looked at").count(), 10, "{}", ended.out);
 }
 
 #[test]
@@ -148,7 +149,10 @@ fn a_replica_is_told_with_its_master() {
     assert_eq!(role["seen"], "master, with 1 replica");
 
     let alone = cache().arg("replicaof", format!("127.0.0.1 {}", dead_port().port())).start();
-    told(&alone.url(), 9, "role", &["a replica of", "has no connection to it"]);
+    told(&alone.url(), 9, "role", &["a replica of", "has no connection to it", "writes to it fail"]);
+    alone.observer().get::<String>(&["CONFIG", "SET", "replica-read-only", "no"]);
+    let ended = told(&alone.url(), 9, "role", &["it takes writes (replica-read-only no), and loses them"]);
+    assert!(!ended.out.contains("writes to it fail"), "{}", ended.out);
 }
 
 #[test]
@@ -176,9 +180,61 @@ fn a_server_that_keeps_everything_is_a_warning_and_a_full_one_is_wrong() {
 }
 
 #[test]
+fn a_server_that_cannot_save_to_disk_is_told_as_one_that_refuses_writes() {
+    let server = cache().password("hunter2").arg("save", "3600 1").start();
+    let observer = server.observer();
+    let folder = observer.get::<Vec<String>>(&["CONFIG", "GET", "dir"])[1].clone();
+    std::fs::remove_dir_all(folder).unwrap();
+    observer.get::<String>(&["SET", "key", "value"]);
+    // One that cannot even begin says so itself.
+    let _ = observer.command(&["BGSAVE"]);
+    eventually(SOON, "the end of the save", || {
+        observer.get::<String>(&["INFO", "persistence"]).contains("rdb_last_bgsave_status:err")
+    });
+    let ended =
+        told(&server.url(), 9, "disk", &["the server cannot save a snapshot to disk, and refuses writes"]);
+    assert!(ended.out.contains("stop-writes-on-bgsave-error"), "{}", ended.out);
+    let all: BTreeMap<_, _> = checks(&json(&server.url())).into_iter().collect();
+    assert!(all["auth"] == "ok" && all["latency"] != "skipped" && all["pub/sub"] == "ok", "{all:?}");
+
+    observer.get::<String>(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]);
+    let all: BTreeMap<_, _> = checks(&json(&server.url())).into_iter().collect();
+    assert_eq!(all["disk"], "warning");
+}
+
+#[test]
+fn a_master_that_wants_more_replicas_than_it_has_is_told_as_one_that_refuses_writes() {
+    let lonely = cache().arg("min-replicas-to-write", "2").start();
+    told(&lonely.url(), 9, "role", &["NOREPLICAS", "0 replicas keep up with it, and it wants 2"]);
+    lonely.observer().get::<String>(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(doctor(&lonely.url(), &[]).code, Some(0));
+}
+
+#[test]
+fn what_nobody_tells_is_not_called_well() {
+    let server = cache().arg("user", "ada on >hunter2 ~* &* -@all +hello").start();
+    let report = json(&server.url().replace("redis://", "redis://ada:hunter2@"));
+    let all: BTreeMap<_, _> = checks(&report).into_iter().collect();
+    for step in ["latency", "clock", "memory", "disk"] {
+        assert_eq!(all[step], "skipped", "{report:#}");
+    }
+    assert!(!report["checks"].to_string().contains("not looked at"), "{report:#}");
+    let mute = Canned::answering(|_, asked| {
+        let asked = String::from_utf8_lossy(asked).to_ascii_uppercase();
+        let says = if asked.contains("PING") { "+PONG\r\n" } else { "-ERR unknown command\r\n" };
+        Answer::Send(says.as_bytes().to_vec())
+    });
+    let all: BTreeMap<_, _> = checks(&json(&mute.url())).into_iter().collect();
+    assert_eq!(all["role"], "skipped", "{all:?}");
+}
+
+#[test]
 fn what_is_no_redis_is_told_by_what_it_is() {
     let web = Canned::http();
     told(&web.url(), 8, "resp3", &["a web server, not Redis"]);
+    for page in ["<html><body>400</body></html>", "\r\n<!DOCTYPE HTML PUBLIC>", "<?xml version=\"1.0\"?>"] {
+        told(&Canned::replying(page).url(), 8, "resp3", &["a web server, not Redis"]);
+    }
     // The alert of a TLS server that was greeted by something else.
     let tls = Canned::replying([0x15, 3, 1, 0, 2, 2, 70]);
     told(&tls.url(), 8, "tls", &["speaks TLS", "the URL does not"]);
@@ -236,7 +292,7 @@ fn no_number_that_a_server_tells_is_too_much_for_the_report() {
         let says = format!("*2\r\n${}\r\n{time}\r\n$1\r\n0\r\n", time.len());
         let server = saying("TIME", move || Answer::Send(says.clone().into_bytes()));
         let all: BTreeMap<_, _> = checks(&json(&server.url())).into_iter().collect();
-        assert!(["ok", "warning"].contains(&all["clock"].as_str()), "{time}: {all:?}");
+        assert!(["ok", "warning", "skipped"].contains(&all["clock"].as_str()), "{time}: {all:?}");
     }
     let out_of_range = Canned::answering(|turn, _| {
         Answer::Send(match turn {
@@ -252,7 +308,14 @@ fn no_number_that_a_server_tells_is_too_much_for_the_report() {
 
 #[test]
 fn a_server_that_stops_at_any_step_is_told_there_and_nothing_is_guessed_behind_it() {
-    for (word, step) in [("ROLE", "role"), ("TIME", "clock"), ("INFO", "memory"), ("DBSIZE", "role")] {
+    for (word, step) in [
+        ("ROLE", "role"),
+        ("REPLICATION", "role"),
+        ("TIME", "clock"),
+        ("MEMORY", "memory"),
+        ("PERSISTENCE", "disk"),
+        ("DBSIZE", "role"),
+    ] {
         for answer in [Answer::Silence, Answer::Close] {
             let told =
                 if matches!(answer, Answer::Close) { "closed the connection" } else { "stopped answering" };
@@ -375,16 +438,27 @@ fn where_the_address_came_from_is_told_and_what_cannot_be_is_refused() {
     let url = format!("redis://:hunter2@{}/0", dead_port());
     let by_variable = ended(cenote(&["doctor"]).env("REDIS_URL", &url));
     assert!(by_variable.code == Some(6) && by_variable.out.contains("that of REDIS_URL"), "{by_variable:?}");
+    let by_itself = ended(&mut cenote(&["doctor", &url]));
+    assert!(by_itself.code == Some(6) && by_itself.out.contains("that of the argument URL"), "{by_itself:?}");
     for (arguments, expected) in [
         (["doctor", "--url", "redis://:hunter2@localhost:port"].as_slice(), "--url is "),
         (&["doctor", "--url", "rediss://:hunter2@localhost:port"], "--url is "),
         (&["doctor", "--url", "redis+sentinel://:hunter2@a,b"], "no master name"),
+        (&["doctor", "redis://:hunter2@localhost:port"], "the argument URL is "),
+        (&["doctor", "localhost"], "it has no scheme"),
+        (&["doctor", "redis://localhost", "--url", "redis://localhost"], "cannot be used with"),
         (&["doctor", "--timeout", "0"], "a number of seconds above 0"),
     ] {
         let Ended { code, out, err } = ended(&mut cenote(arguments));
         assert!(code == Some(2) && out.is_empty() && err.contains(expected), "{arguments:?}: {err}");
         assert!(!err.contains("hunter2"), "{err}");
     }
+    let refused = ended(&mut cenote(&["doctor", "--json", "redis://:hunter2@localhost:port"]));
+    let report: Value = serde_json::from_str(&refused.out).unwrap();
+    assert_eq!((refused.code, &report["exit"]), (Some(2), &Value::from(2)));
+    let summary = report["summary"].as_str().unwrap();
+    assert!(summary.contains("the argument URL is ") && !summary.contains("hunter2"), "{summary}");
+    assert_eq!(refused.err, format!("error: {summary}\n"));
     let help = ended(&mut cenote(&["doctor", "--help"])).out;
     for told in ["    0  ", "    2  ", "    6  ", "    7  ", "    8  ", "    9  ", "--timeout", "REDIS_URL"] {
         assert!(help.contains(told), "{told} is not in {help}");

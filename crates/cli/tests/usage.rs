@@ -53,6 +53,61 @@ fn what_cannot_be_is_refused_before_anything_is_watched() {
 }
 
 #[test]
+fn a_password_is_shown_nowhere_even_where_no_url_belongs() {
+    let port = dead_port_addr();
+    let urls = [
+        format!("redis://:s3cr3t@{port}"),
+        format!("rediss://ada:s3cr3t@{port}/0"),
+        format!("redis://:%733cr%33t@{port}/0"),
+        format!("redis://:s3cr3t#/@{port}/0"),
+        format!("redis://s3cr3t@{port}/0"),
+        format!("redis://{port}/0?password=s3cr3t"),
+        "redis://ada:s3cr3t".to_owned(),
+    ];
+    for url in &urls {
+        let cases: [&[&str]; 16] = [
+            &["doctor", url],
+            &["doctor", "--json", url],
+            &["doctor", url, url],
+            &["doctor", url, "--url", url],
+            &["doctor", "--timeout", url],
+            &["doctor", &format!("--timeout={url}")],
+            &["doctor", &format!("--uri={url}")],
+            &["doctor", &format!("-u{url}")],
+            &["doctor", "--url", url],
+            &[url],
+            &[url, "doctor"],
+            &["audit", url],
+            &["audit", "--baseline", url],
+            &["watch", url],
+            &["watch", "job", "--namespace", url, "--timeout", url],
+            &["patch", url, "--into", url],
+        ];
+        for arguments in cases {
+            let Ended { code, out, err } = ended(&mut cenote(arguments));
+            assert!(code == Some(2) || code == Some(6), "{arguments:?}: {code:?} {out} {err}");
+            for text in [&out, &err] {
+                for secret in ["s3cr3t", "%733cr%33t"] {
+                    assert!(!text.contains(secret), "{arguments:?}: {text}");
+                }
+            }
+            assert!(code != Some(2) || err.starts_with("error: "), "{arguments:?}: {err}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_url_is_no_default() {
+    for arguments in [["doctor", "--url", ""].as_slice(), &["doctor", ""], &["watch", "job", "--url", " "]] {
+        let Ended { code, out, err } = ended(&mut cenote(arguments));
+        assert!(
+            code == Some(2) && out.is_empty() && err.contains(" is empty: "),
+            "{arguments:?}: {out}{err}"
+        );
+    }
+}
+
+#[test]
 fn the_environment_is_named_when_it_is_at_fault() {
     for (name, value, expected) in [
         ("REDIS_URL", "redis://:hunter2@localhost:port", "REDIS_URL is "),

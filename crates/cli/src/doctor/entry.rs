@@ -8,6 +8,7 @@ use cenote_pool_core::redis::{self, Cmd, ProtocolVersion, RedisConnectionInfo, R
 use super::reach::{answers_otherwise, unanswered};
 use super::report::{Check, Report, plain};
 use super::talk::{Failed, Talk};
+use super::writes::cannot_save;
 use crate::exit::Exit;
 
 /// What the server told when it let us in.
@@ -55,7 +56,7 @@ pub(super) async fn enter(
     };
     // One that asks for a password says so only here where there is no HELLO.
     match talk.ask(&redis::cmd("PING")).await {
-        Err(Failed::Said(error)) if error.code() == Some("NOPERM") => {}
+        Err(Failed::Said(error)) if error.code() == Some("NOPERM") || cannot_save(&error) => {}
         Err(failed) => {
             refused(steps, failed, limit, report);
             return None;

@@ -1,6 +1,6 @@
 //! Whether what serves serves well: its role, how quick it is, its clock, its memory, its pub/sub.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cenote_pool_core::Steps;
 use cenote_pool_core::redis::{self, Value};
@@ -9,6 +9,7 @@ use super::entry::{self, Entry, said};
 use super::reach::{self, Found};
 use super::report::{Check, Report, plain, shown};
 use super::talk::{Failed, Talk};
+use super::writes::{Info, cannot_save, lacks_replicas};
 use crate::exit::Exit;
 
 const PINGS: usize = 5;
@@ -26,6 +27,14 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) ->
     };
     let text = |at: usize| told.get(at).and_then(|it| redis::from_redis_value_ref::<String>(it).ok());
     let role = text(0).or_else(|| entry.role.clone());
+    let (info, lacks) = match replication(talk).await {
+        Ok(found) => found,
+        Err(failed) => return stopped("role", &failed, report),
+    };
+    if let (Some("master"), Some(lacks)) = (role.as_deref(), lacks) {
+        report.checks.push(lacks);
+        return true;
+    }
     let check = match role.as_deref() {
         Some("slave" | "replica") => {
             let master = text(1).zip(text(2)).map(|(host, port)| format!("{}:{port}", plain(&host)));
@@ -35,10 +44,16 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) ->
                 Some(_) => ", and has no connection to it",
             };
             let to = master.unwrap_or_else(|| "its master".to_owned());
+            let writes = match info.field("slave_read_only") {
+                Some("0") => {
+                    "it takes writes (replica-read-only no), and loses them when it next copies its master"
+                }
+                _ => "writes to it fail",
+            };
             Check::wrong(
                 "role",
                 Exit::Unwell,
-                format!("the server is a replica{of}{link}: writes to it fail"),
+                format!("the server is a replica{of}{link}: {writes}"),
                 format!(
                     "give the address of the master, {to}, as this machine sees it; after a failover, make the name in the URL follow the master"
                 ),
@@ -67,13 +82,20 @@ pub(super) async fn role(talk: &mut Talk, entry: &Entry, report: &mut Report) ->
             };
             Check::ok("role", format!("master, with {replicas}"))
         }
-        _ => Check::ok("role", "not told: the user may call neither ROLE nor HELLO"),
+        _ => Check::not_told("role", "not told: the user may call neither ROLE nor HELLO"),
     };
     report.checks.push(check);
     true
 }
 
-fn stopped(step: &'static str, failed: &Failed, report: &mut Report) -> bool {
+/// What is told of replicas, and whether there are too few.
+async fn replication(talk: &mut Talk) -> Result<(Info, Option<Check>), Failed> {
+    let info = Info::ask(talk, "replication").await?;
+    let lacks = lacks_replicas(talk, &info).await?;
+    Ok((info, lacks))
+}
+
+pub(super) fn stopped(step: &'static str, failed: &Failed, report: &mut Report) -> bool {
     let (seen, remedy) = match failed {
         Failed::Closed | Failed::Broken(_) => (
             "the server has closed the connection in the middle",
@@ -95,16 +117,18 @@ fn stopped(step: &'static str, failed: &Failed, report: &mut Report) -> bool {
 pub(super) async fn latency(talk: &mut Talk, report: &mut Report) -> bool {
     let mut times = Vec::new();
     for _ in 0..PINGS {
-        match talk.timed(&redis::cmd("PING")).await {
-            Ok((_, took)) => times.push(took),
-            // A user that may not ask it is answered as fast.
+        let began = Instant::now();
+        match talk.ask(&redis::cmd("PING")).await {
+            Ok(_) => times.push(began.elapsed()),
+            // That is an answer like any other.
+            Err(Failed::Said(error)) if cannot_save(&error) => times.push(began.elapsed()),
             Err(Failed::Said(_)) => {}
             Err(failed) => return stopped("latency", &failed, report),
         }
     }
     times.sort_unstable();
     let (Some(median), Some(longest)) = (times.get(times.len() / 2), times.last()) else {
-        report.checks.push(Check::ok("latency", "not measured: the user may not call PING"));
+        report.checks.push(Check::not_told("latency", "not measured: the user may not call PING"));
         return true;
     };
     let seen = format!(
@@ -134,9 +158,9 @@ pub(super) async fn clock(talk: &mut Talk, report: &mut Report) -> bool {
                 let half = took.as_secs_f64() / 2.0;
                 offset(seconds + micros / 1e6 - (here - half), half)
             }
-            Err(_) => Check::ok("clock", "not told"),
+            Err(_) => Check::not_told("clock", "not told"),
         },
-        Err(Failed::Said(_)) => Check::ok("clock", "not told: the user may not call TIME"),
+        Err(Failed::Said(_)) => Check::not_told("clock", "not told: the user may not call TIME"),
         Err(failed) => return stopped("clock", &failed, report),
     };
     report.checks.push(check);
@@ -163,17 +187,13 @@ fn offset(ahead: f64, uncertain: f64) -> Check {
 }
 
 pub(super) async fn memory(talk: &mut Talk, report: &mut Report) -> bool {
-    let told = match talk.ask(redis::cmd("INFO").arg("memory")).await {
-        Ok(value) => redis::from_redis_value::<String>(value).unwrap_or_default(),
-        Err(Failed::Said(_)) => String::new(),
+    let told = match Info::ask(talk, "memory").await {
+        Ok(told) => told,
         Err(failed) => return stopped("memory", &failed, report),
     };
-    let field =
-        |name: &str| told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
-    let number = |name: &str| field(name).and_then(|it| it.parse::<u64>().ok());
-    let check = match (number("maxmemory"), field("maxmemory_policy"), number("used_memory")) {
+    let check = match (told.number("maxmemory"), told.field("maxmemory_policy"), told.number("used_memory")) {
         (Some(limit), Some(policy), Some(used)) => judge(limit, policy, used),
-        _ => Check::ok("memory", "not told: the user may not call INFO"),
+        _ => Check::not_told("memory", "not told: the user may not call INFO"),
     };
     report.checks.push(check);
     true
@@ -273,7 +293,7 @@ async fn hear_oneself(
     let channel = format!("cenote:doctor:{}:{}", std::process::id(), since.as_nanos());
     let subscribed = listener.ask(redis::cmd("SUBSCRIBE").arg(&channel)).await;
     subscribed.map_err(|failed| trouble("SUBSCRIBE", failed))?;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let told = talk.ask(redis::cmd("PUBLISH").arg(&channel).arg("cenote doctor")).await;
     told.map_err(|failed| trouble("PUBLISH", failed))?;
     listener.hear().await.map_err(|failed| trouble("the message", failed))?;

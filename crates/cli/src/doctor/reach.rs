@@ -214,7 +214,7 @@ pub(super) fn strange(bytes: &[u8]) -> Check {
             "the server speaks TLS at this port, and the URL does not".to_owned(),
             "write rediss:// in place of redis://",
         ),
-        _ if bytes.starts_with(b"HTTP/") => {
+        _ if bytes.starts_with(b"HTTP/") || is_page(bytes) => {
             ("what answers is a web server, not Redis".to_owned(), "correct host and port in the URL")
         }
         _ if bytes.starts_with(b"SSH-") => {
@@ -230,6 +230,14 @@ pub(super) fn strange(bytes: &[u8]) -> Check {
     };
     let step = if bytes.first() == Some(&0x15) { "tls" } else { PROTOCOL };
     Check::wrong(step, Exit::NotRedis, seen, remedy)
+}
+
+/// Some web servers answer what is no request with the page alone.
+fn is_page(bytes: &[u8]) -> bool {
+    let start = bytes.trim_ascii_start();
+    [b"<!doctype html".as_slice(), b"<html", b"<head", b"<body", b"<title", b"<?xml"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
 }
 
 /// It speaks as Redis does, and says something else.

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verdict {
-    /// There was no point in it after what went before.
+    /// There was no point in it after what went before, or nobody tells.
     Skipped,
     Ok,
     /// It serves, and it may do harm one day.
@@ -39,6 +39,11 @@ impl Check {
         Self { step, verdict: Verdict::Ok, seen: seen.into(), remedy: None, exit: Exit::Finished }
     }
 
+    /// Nothing is known of it.
+    pub(super) fn not_told(step: &'static str, why: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Skipped, ..Self::ok(step, why) }
+    }
+
     pub(super) fn warning(step: &'static str, seen: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { verdict: Verdict::Warning, remedy: Some(remedy.into()), ..Self::ok(step, seen) }
     }
@@ -54,8 +59,9 @@ impl Check {
 }
 
 /// All steps, in their order.
-pub(super) const STEPS: [&str; 11] =
-    ["dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "pub/sub"];
+pub(super) const STEPS: [&str; 12] = [
+    "dns", "tcp", "tls", "auth", "resp3", "database", "role", "latency", "clock", "memory", "disk", "pub/sub",
+];
 
 #[derive(Debug)]
 pub(super) struct Report {
@@ -115,6 +121,21 @@ impl Report {
         out.flush()
     }
 
+    /// The same where the URL or a setting cannot be, so that there is nothing to look at.
+    pub(super) fn write_json_of_refusal(source: &str, why: &str, exit: Exit) -> io::Result<()> {
+        let report = serde_json::json!({
+            "version": 1,
+            "url": null,
+            "from": source,
+            "summary": why,
+            "exit": exit.code(),
+            "checks": [],
+        });
+        let mut out = io::stdout().lock();
+        writeln!(out, "{report:#}")?;
+        out.flush()
+    }
+
     /// Escape sequences go where somebody sees them.
     pub(super) fn write(&self) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
@@ -140,8 +161,7 @@ impl Report {
 
     fn skipped(&self) -> Vec<Check> {
         let is_missing = |step: &&&str| !self.checks.iter().any(|check| check.step == **step);
-        let skipped =
-            |step: &&'static str| Check { verdict: Verdict::Skipped, ..Check::ok(step, "not looked at") };
+        let skipped = |step: &&'static str| Check::not_told(step, "not looked at");
         STEPS.iter().filter(is_missing).map(skipped).collect()
     }
 }

@@ -89,6 +89,12 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Failure> {
 }
 
 async fn watch_all(mut options: Options, screen: &Screen) -> Result<Exit, Failure> {
+    if options.jobs.iter().any(|job| is_where_redis_is(job)) {
+        return Err(Failure::new(Exit::Usage, "JOB: that is where Redis is, which --url says"));
+    }
+    if options.namespace.contains("://") {
+        return Err(Failure::new(Exit::Usage, "--namespace: a URL is no name"));
+    }
     let pool = options.redis.connect().await?;
     let progress = Progress::builder(&pool).namespace(&options.namespace).build();
     let progress = progress.map_err(|error| Failure::new(Exit::Usage, format!("--namespace: {error}")))?;
@@ -113,6 +119,12 @@ async fn watch_all(mut options: Options, screen: &Screen) -> Result<Exit, Failur
             result = &mut tell => result?,
         }
     }
+}
+
+/// A job may be called by the URL of what it imports.
+fn is_where_redis_is(job: &str) -> bool {
+    let scheme = job.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    ["redis", "valkey", "unix"].iter().any(|ours| scheme.starts_with(ours))
 }
 
 async fn one(progress: &Progress, job: &str, screen: &Screen) -> Result<Exit, Failure> {
