@@ -51,6 +51,7 @@ impl Restless {
 }
 
 impl Drop for Restless {
+    #[expect(clippy::disallowed_methods, reason = "it wakes its own listener")]
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         let _ = TcpStream::connect(self.addr);
