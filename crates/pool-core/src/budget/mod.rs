@@ -95,6 +95,13 @@ impl Budget {
         inner.used
     }
 
+    /// Every place is taken by a connection that is there, or is being made.
+    pub(crate) fn is_full(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.reap(Instant::now());
+        inner.used - inner.closing.len() >= self.max
+    }
+
     /// Lets those who wait find whom to ask for room.
     pub(crate) fn register(&self, tenant: Weak<dyn Tenant>) {
         let mut inner = self.inner.lock();

@@ -66,7 +66,7 @@ async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
         }
         Err(missed) => {
             // There is no place for two: the old one makes room, and the next call dials.
-            if missed.crowded && context.budget.used() >= context.budget.max() && !context.breaker.is_open() {
+            if missed.crowded && context.budget.is_full() && !context.breaker.is_open() {
                 old.drain();
             }
             missed.lease
