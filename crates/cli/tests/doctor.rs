@@ -364,6 +364,20 @@ fn tls_is_spoken_where_the_url_asks_for_it_and_what_hinders_it_is_told() {
 }
 
 #[test]
+fn a_certificate_that_is_an_authoritys_own_is_told_as_that() {
+    let authority = Authority::new();
+    let server = cache().tls(&authority, &authority.as_server(), false).start();
+    let mut command = cenote(&["doctor", "--url", &format!("rediss://{}", server.tls_addr())]);
+    let Ended { code, out, .. } = ended(command.env("REDIS_TLS_CA_FILE", authority.ca_file()));
+    let first = out.lines().next().unwrap();
+    assert!(
+        code == Some(8) && first.contains("certificate is one for an authority, not for a server"),
+        "{out}"
+    );
+    assert!(!out.contains("CaUsedAsEndEntity"), "{out}");
+}
+
+#[test]
 fn a_full_server_and_one_whose_user_may_not_subscribe_are_told() {
     let full = cache().arg("maxclients", "1").start();
     let observer = full.observer();

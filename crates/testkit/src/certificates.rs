@@ -49,6 +49,13 @@ impl Authority {
         self.sign(&CertificateParams::new([name.to_owned()]).expect("a name"))
     }
 
+    /// Its own certificate, as `openssl req -x509` has it used by a server.
+    pub fn as_server(&self) -> Identity {
+        let identity = Identity { cert_file: self.ca_file(), key_file: self.dir.path().join("ca.key.pem") };
+        fs::write(&identity.key_file, self.issuer.key().serialize_pem()).expect("the key's file");
+        identity
+    }
+
     /// One that was good until 2001.
     pub fn issue_expired(&self, name: &str) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");

@@ -20,6 +20,14 @@ pub(super) fn explain(error: io::Error) -> io::Error {
         TlsError::InvalidCertificate(
             why @ (CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }),
         ) => format!("TLS: the server's certificate is for another name than we dialled ({why})"),
+        // What checks certificates has a type for it that is not ours to name.
+        TlsError::InvalidCertificate(CertificateError::Other(why))
+            if format!("{why:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "TLS: the server's certificate is one for an authority, not for a server, as openssl makes it if told \
+             nothing else: let it sign one for the server, with `basicConstraints=CA:FALSE` and the server's name"
+                .to_owned()
+        }
         TlsError::InvalidMessage(_) => {
             "TLS: what answers there does not speak it: for a plain port the URL is a redis:// one".to_owned()
         }
