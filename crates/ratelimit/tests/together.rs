@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use cenote_ratelimit::{Charge, Decision, Quota, RateLimiter, Source};
 use cenote_testkit::{Server, dead_port, eventually_async, is_long, seed, within};
 use common::model::{Model, Rule};
 use common::{SOON, limiter, patient, pool, said};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const START: u64 = 1_764_000_000_000_000;
@@ -225,6 +227,20 @@ async fn a_cluster_is_never_asked_for_several_subjects_in_one_script() {
     assert!(observer.info("errorstat_CROSSSLOT").is_empty());
 }
 
+/// Twenty checks that were polled once; what they have spawned was not.
+fn begun(limiter: &RateLimiter, runtime: &Runtime) -> Vec<Pin<Box<dyn Future<Output = Decision>>>> {
+    let mut calls: Vec<Pin<Box<dyn Future<Output = Decision>>>> = Vec::new();
+    for _ in 0..20 {
+        let limiter = limiter.clone();
+        calls.push(Box::pin(async move { limiter.check("a").await.unwrap() }));
+    }
+    runtime.block_on(std::future::poll_fn(|context| {
+        assert!(calls.iter_mut().all(|call| call.as_mut().poll(context).is_pending()));
+        std::task::Poll::Ready(())
+    }));
+    calls
+}
+
 #[test]
 fn calls_whose_runtime_ends_before_they_are_sent_are_answered_in_the_next() {
     let server = Server::start();
@@ -232,17 +248,7 @@ fn calls_whose_runtime_ends_before_they_are_sent_are_answered_in_the_next() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     first.block_on(limiter.check("a")).unwrap();
-    let mut calls: Vec<_> = (0..20)
-        .map(|_| {
-            let limiter = limiter.clone();
-            Box::pin(async move { limiter.check("a").await.unwrap() })
-        })
-        .collect();
-    // They are polled once, and what they have spawned is not.
-    first.block_on(std::future::poll_fn(|context| {
-        assert!(calls.iter_mut().all(|call| call.as_mut().poll(context).is_pending()));
-        std::task::Poll::Ready(())
-    }));
+    let calls = begun(&limiter, &first);
     drop(first);
     runtime().block_on(async {
         for call in calls {
@@ -263,16 +269,7 @@ fn a_runtime_that_stands_still_holds_up_no_call_of_another() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     first.block_on(limiter.check("a")).unwrap();
-    let mut calls: Vec<_> = (0..20)
-        .map(|_| {
-            let limiter = limiter.clone();
-            Box::pin(async move { limiter.check("a").await.unwrap() })
-        })
-        .collect();
-    first.block_on(std::future::poll_fn(|context| {
-        assert!(calls.iter_mut().all(|call| call.as_mut().poll(context).is_pending()));
-        std::task::Poll::Ready(())
-    }));
+    let _under_way = begun(&limiter, &first);
     let all = (0..50).map(|number: u32| (number.to_string(), 1)).collect();
     let told = second.block_on(async { within(SOON, checks(&limiter, all)).await });
     assert!(told.iter().all(|(_, _, decision)| decision.source == Source::Redis), "{told:?}");
