@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 
 use cenote_compat_shim::patch::{self, File, ShimAt};
 use clap::Args;
@@ -33,6 +33,12 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     let Options { name, into, shim, force } = options;
+    if into.to_string_lossy().contains("://") {
+        return Err(Failure::new(Exit::Usage, "--into is a URL: it takes the folder that becomes the crate"));
+    }
+    if let Some(shim) = shim {
+        seen_from(into, shim)?;
+    }
     let shim = shim.as_deref().map_or(ShimAt::Version(env!("CARGO_PKG_VERSION")), ShimAt::Path);
     let files = patch::files(name, shim)
         .ok_or_else(|| Failure::new(Exit::Usage, format!("there is no patch crate for {name}")))?;
@@ -68,6 +74,28 @@ pub(crate) fn run(options: &Options) -> Result<Exit, Failure> {
     }
     writeln!(io::stdout(), "{lines}{name} = {{ path = {shown:?} }}")?;
     Ok(Exit::Finished)
+}
+
+/// That the shim is where cargo will look for it. The folder that it is seen from need not be there yet.
+fn seen_from(into: &Path, shim: &str) -> Result<(), Failure> {
+    let mut place = path::absolute(into).map_err(|error| cannot(into, "found", &error))?;
+    for component in Path::new(shim).components() {
+        match component {
+            Component::ParentDir => _ = place.pop(),
+            component => place.push(component),
+        }
+    }
+    let manifest = fs::read_to_string(place.join("Cargo.toml")).unwrap_or_default();
+    if manifest.lines().any(|line| line == "name = \"cenote-compat-shim\"") {
+        return Ok(());
+    }
+    let why = format!(
+        "--shim {shim} is {} as seen from {}, and cenote-compat-shim is not there: give the folder of its Cargo.toml, \
+         or leave --shim out",
+        place.display(),
+        into.display()
+    );
+    Err(Failure::new(Exit::Usage, why))
 }
 
 fn cannot(path: &Path, what: &str, error: &io::Error) -> Failure {

@@ -629,7 +629,12 @@ fn what_is_told_reads_well() {
     let Ended { code, out, err } = audit(dir.path(), &baseline);
     assert_eq!(code, Some(10), "{err}");
     assert!(err.contains("error: app has 1 place, and the baseline 0: "), "{err}");
-    assert!(out.starts_with("1 place of 1 crate have Redis clients of their own: 1 per module; of these 1 beside a block_on.\n"), "{out}");
+    assert!(
+        out.starts_with(
+            "1 place of 1 crate has a Redis client of its own: 1 per module; of these 1 beside a block_on.\n"
+        ),
+        "{out}"
+    );
 }
 
 #[test]

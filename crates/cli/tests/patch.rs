@@ -1,15 +1,23 @@
 //! `cenote patch` writes crates that are complete, and nothing over what is somebody else's.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn cenote(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_cenote")).args(args).output().unwrap()
 }
 
+/// As much of it as is looked at.
+fn shim_in(folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("Cargo.toml"), "[package]\nname = \"cenote-compat-shim\"\n").unwrap();
+}
+
 #[test]
 fn a_patch_crate_is_written_and_the_line_that_uses_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
+    shim_in(&folder.path().join("shim"));
     let into = folder.path().join("patch/deadpool-redis");
     let into = into.to_str().unwrap();
     let output = cenote(&["patch", "deadpool-redis", "--into", into, "--shim", "../../shim"]);
@@ -44,4 +52,32 @@ fn a_name_that_has_no_patch_is_an_error_that_tells_those_that_have() {
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("deadpool-redis") && text.contains("bb8-redis"), "{text}");
+}
+
+#[test]
+fn a_shim_that_is_not_there_is_told_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = folder.path().join("patch/bb8-redis");
+    shim_in(&folder.path().join("patch/shim"));
+    let patch = |shim| cenote(&["patch", "bb8-redis", "--into", into.to_str().unwrap(), "--shim", shim]);
+    for shim in ["../../shim", "shim", "..", ""] {
+        let output = patch(shim);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{shim}: {text}");
+        assert!(text.contains(&format!("--shim {shim} is")) && text.contains("is not there"), "{text}");
+        assert!(!into.exists(), "{shim}");
+    }
+    let absolute = folder.path().join("patch/shim");
+    for shim in ["../shim", absolute.to_str().unwrap()] {
+        assert!(patch(shim).status.success(), "{shim}");
+        fs::remove_dir_all(&into).unwrap();
+    }
+}
+
+#[test]
+fn a_url_is_no_folder_and_is_not_printed() {
+    let output = cenote(&["patch", "bb8-redis", "--into", "redis://:s3cr3t@localhost"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--into is a URL") && !text.contains("s3cr3t"), "{text}");
 }

@@ -16,6 +16,7 @@ fn a_killed_master_is_replaced_by_its_replica_and_comes_back_as_one() {
     let killed = Instant::now();
     eventually(Duration::from_secs(30), "a failover is announced", || !set.switches().is_empty());
     println!("announced after {:?}", killed.elapsed());
+    set.be_patient_for(Duration::from_secs(600));
     let switch = set.switches().pop().unwrap();
     assert_ne!(switch.master, old);
     assert_eq!(set.master().addr(), switch.master);

@@ -46,8 +46,12 @@ pub(super) fn summary(survey: &Survey) -> String {
         0 => String::new(),
         some => format!("; of these {some} beside a block_on"),
     };
+    let have = match counted.len() {
+        1 => "has a Redis client of its own",
+        _ => "have Redis clients of their own",
+    };
     format!(
-        "{} of {} have Redis clients of their own: {}{blocking}{allowed}.",
+        "{} of {} {have}: {}{blocking}{allowed}.",
         count(counted.len(), "place", "places"),
         count(packages.len(), "crate", "crates"),
         parts.join(", ")
