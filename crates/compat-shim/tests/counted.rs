@@ -3,6 +3,7 @@
 #![allow(deprecated, reason = "what is deprecated is what is tested")]
 
 use std::thread;
+use std::time::Duration;
 
 use cenote_compat_shim::globals::{RedisCache, close_redis, get_redis, init_redis};
 use cenote_compat_shim::report;
@@ -59,7 +60,12 @@ async fn a_pool_that_could_not_start_does_not_stay_in_the_way_of_the_next() {
     let server = Server::start();
     let wrong = Pool::builder().url(format!("redis://{}/0", dead_port())).required(true).build().unwrap();
     assert!(init_redis(wrong).await.is_err());
-    let right = Pool::builder().url(server.url()).required(true).build().unwrap();
+    let right = Pool::builder()
+        .url(server.url())
+        .required(true)
+        .connect_timeout(Duration::from_secs(10))
+        .build()
+        .unwrap();
     init_redis(right).await.unwrap();
     redis::cmd("PING").exec_async(&mut get_redis().unwrap()).await.unwrap();
     let _ = RedisCache::new("p").get::<String>("k").await.unwrap();

@@ -108,7 +108,7 @@ async fn a_server_that_loads_its_data_is_waited_for_on_the_same_connection() {
             _ => b"+PONG\r\n".to_vec(),
         })
     });
-    let pool = Pool::builder().url(loading.url()).required(true).build().unwrap();
+    let pool = Pool::builder().url(loading.url()).required(true).connect_timeout(SOON).build().unwrap();
     assert_eq!(within(SOON, pool.start()).await.unwrap(), State::Ready);
     assert_eq!(loading.accepted(), 1);
 
@@ -121,7 +121,7 @@ async fn a_server_that_loads_its_data_is_waited_for_on_the_same_connection() {
     });
     let falls_silent = Canned::replying(greeting);
     for never in [answers_on, falls_silent] {
-        let limit = Duration::from_secs(1);
+        let limit = Duration::from_secs(2);
         let pool = Pool::builder().url(never.url()).required(true).connect_timeout(limit).build().unwrap();
         let error = within(SOON, pool.start()).await.unwrap_err();
         assert!(error.to_string().contains("LOADING"), "{error}");
@@ -169,7 +169,7 @@ async fn a_full_server_does_not_stop_those_who_are_in() {
 #[tokio::test]
 async fn status_tells_what_was_seen_and_readiness_comes_from_replies() {
     let server = Server::start();
-    let pool = Pool::builder().url(server.url()).required(true).build().unwrap();
+    let pool = Pool::builder().url(server.url()).required(true).connect_timeout(SOON).build().unwrap();
     let status = |pool: &Pool| serde_json::to_value(pool.status()).unwrap();
     let before = status(&pool);
     assert_eq!((&before["status"], &before["state"]), (&"error".into(), &"idle".into()));

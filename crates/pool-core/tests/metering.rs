@@ -27,6 +27,9 @@ struct Heard {
 impl Heard {
     async fn new() -> Self {
         let alone = ALONE.lock().await;
+        // A test's tasks, and with them its pool, may outlive it until its runtime has ended.
+        let pools = || metric(&RECORDER.render(), "cenote_connections_max", &[]).unwrap_or(0.0);
+        eventually_async(SOON, "the pools of former tests are gone", || async { pools() == 0.0 }).await;
         Self { before: RECORDER.render(), _alone: alone }
     }
 

@@ -95,7 +95,7 @@ async fn a_browser_shows_the_state_in_words() {
     page.shows("who", "Now: the fallback");
     assert!(!page.eval("document.documentElement.outerHTML").as_str().unwrap().contains("hunter2"));
 
-    let required = pool(server.url()).required(true).build().unwrap();
+    let required = pool(server.url()).required(true).connect_timeout(common::LIMIT).build().unwrap();
     let required = Service::start(required).await;
     required.wait_for("ready").await;
     let mut page = Page::open(&chromium, required.addr, 1000);

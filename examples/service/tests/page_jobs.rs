@@ -22,7 +22,7 @@ use serde_json::Value;
 const FIRST: &str = "document.querySelector('#jobs .job')?.textContent ?? ''";
 
 fn says(page: &mut Page, what: &str) {
-    page.eventually(what, |page| page.eval(FIRST).as_str().unwrap().contains(what));
+    page.tells("the first import", what, |page| page.eval(FIRST).as_str().unwrap().to_owned());
 }
 
 fn whole(page: &mut Page) -> f64 {
@@ -78,9 +78,9 @@ async fn an_import_goes_on_on_the_page_while_redis_is_away_and_comes_to_its_end_
     let service = Service::start(pool(server.url()).build().unwrap()).await;
     service.wait_for("ready").await;
     let mut page = Page::open(&chromium, service.addr, 390);
-    service.post("/api/jobs?seconds=14", "").await;
+    service.post("/api/jobs?seconds=20", "").await;
     page.eval("lookForJobs()");
-    says(&mut page, "downloading");
+    page.eventually("there is a bar", |page| whole(page) > 0.0);
     server.kill();
     page.shows("state", "degraded");
     says(&mut page, "told by this process while Redis is away");

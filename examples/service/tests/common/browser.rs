@@ -109,13 +109,18 @@ impl Page {
 
     /// Waits until the element shows this, at least.
     pub(crate) fn shows(&mut self, id: &str, text: &str) {
+        self.tells(id, text, |page| page.text(id));
+    }
+
+    /// Waits until what is told contains this text.
+    pub(crate) fn tells(&mut self, who: &str, text: &str, mut told: impl FnMut(&mut Self) -> String) {
         let give_up = Instant::now() + LIMIT;
         loop {
-            let shown = self.text(id);
-            if shown.contains(text) {
+            let told = told(self);
+            if told.contains(text) {
                 return;
             }
-            assert!(Instant::now() < give_up, "{id} shows {shown:?}, not {text:?}");
+            assert!(Instant::now() < give_up, "{who} shows {told:?}, not {text:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

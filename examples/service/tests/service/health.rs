@@ -35,7 +35,10 @@ async fn readiness_follows_redis_and_liveness_does_not() {
 #[tokio::test]
 async fn a_required_redis_that_goes_away_makes_the_service_not_ready_and_leaves_it_alive() {
     let server = Server::start();
-    let service = Service::start(pool(server.url()).required(true).build().unwrap()).await;
+    let service = Service::start(
+        pool(server.url()).required(true).connect_timeout(crate::common::LIMIT).build().unwrap(),
+    )
+    .await;
     service.wait_for("ready").await;
     server.kill();
     service.wait_for("degraded").await;
