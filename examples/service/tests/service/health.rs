@@ -40,6 +40,9 @@ async fn a_required_redis_that_goes_away_makes_the_service_not_ready_and_leaves_
     )
     .await;
     service.wait_for("ready").await;
+    // What a required Redis leaves unanswered at the start ends the service.
+    let was_answered = || async { service.pool.status().latency_ms.is_some() };
+    cenote_testkit::eventually_async(crate::common::LIMIT, "start-up is complete", was_answered).await;
     server.kill();
     service.wait_for("degraded").await;
     let away = service.get("/health/ready").await;
