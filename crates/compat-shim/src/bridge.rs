@@ -2,19 +2,20 @@
 
 use std::sync::OnceLock;
 
-use cenote_pool_core::Pool;
+use cenote_pool_core::{Pool, PoolBuilder};
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 
 static INSTALLED: OnceLock<Pool> = OnceLock::new();
+/// Those made for clients that no installed pool serves. Whoever holds the lock sees what is installed as it is.
 static OTHERS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 
 /// Serves every shim that is built for this pool's server from this pool, from now on and for all of the process.
 ///
 /// A server is told apart by host and port (`localhost` and `127.0.0.1` are one) or by the path of its socket. Shims
-/// for another server get a pool of their own, one for each server, with the defaults of
-/// [`PoolConfig`](cenote_pool_core::PoolConfig), and the log says so. Each shim greets the server as itself: its user,
+/// for another server, and those that were made before, have a pool of their own, one for each server, with the defaults
+/// of [`PoolConfig`](cenote_pool_core::PoolConfig), and the log says so. Each shim greets the server as itself: its user,
 /// password and database need not be the pool's.
 ///
 /// # Errors
@@ -30,7 +31,43 @@ static OTHERS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 /// # Ok::<(), cenote_pool_core::Error>(())
 /// ```
 pub fn install(pool: Pool) -> Result<(), Pool> {
-    INSTALLED.set(pool)
+    // With this lock nobody is given a pool of its own in between, unseen.
+    let others = OTHERS.lock();
+    INSTALLED.set(pool.clone())?;
+    for own in others.iter().filter(|own| serves_the_same(&pool, own)) {
+        tracing::warn!(
+            target: "cenote",
+            installed = pool.status().url,
+            own = own.status().url,
+            "a pool was installed after a legacy client for its server was made: that one keeps a pool, and a budget, of its own"
+        );
+    }
+    Ok(())
+}
+
+fn serves_the_same(pool: &Pool, other: &Pool) -> bool {
+    match (pool.connection_info(), other.connection_info()) {
+        (Some(one), Some(other)) => same_server(one.addr(), other.addr()),
+        #[cfg(feature = "sentinel")]
+        _ => asks_the_same(&pool.status().url, &other.status().url),
+        #[cfg(not(feature = "sentinel"))]
+        _ => false,
+    }
+}
+
+/// For a client that the installed pool does not serve.
+fn own(others: &mut Vec<Pool>, builder: PoolBuilder) -> RedisResult<Pool> {
+    let pool = builder.build()?;
+    if let Some(installed) = INSTALLED.get() {
+        tracing::warn!(
+            target: "cenote",
+            installed = installed.status().url,
+            own = pool.status().url,
+            "a legacy client is for another server, user or database than the installed pool: it gets a pool, and a budget, of its own"
+        );
+    }
+    others.push(pool.clone());
+    Ok(pool)
 }
 
 /// The pools that shims were given because [`install`]ed was none for their server. Close them at the end, as what was
@@ -41,29 +78,19 @@ pub fn pools() -> Vec<Pool> {
 
 /// The pool whose streams reach this server.
 pub(crate) fn pool_for(info: &ConnectionInfo) -> RedisResult<Pool> {
+    let mut others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get()
         && (pool.connection_info().is_none_or(|its| same_server(its.addr(), info.addr())))
     {
         // One that is embedded has no server: what it answers is an error that says so.
         return Ok(pool.clone());
     }
-    let mut others = OTHERS.lock();
     let serves =
         |pool: &&Pool| pool.connection_info().is_some_and(|its| same_server(its.addr(), info.addr()));
     if let Some(pool) = others.iter().find(serves) {
         return Ok(pool.clone());
     }
-    let pool = Pool::builder().url(url_of(info)?).build()?;
-    if let Some(installed) = INSTALLED.get() {
-        tracing::warn!(
-            target: "cenote",
-            installed = ?installed,
-            own = ?pool,
-            "a legacy client is for another server than the installed pool: it gets a pool, and a budget, of its own"
-        );
-    }
-    others.push(pool.clone());
-    Ok(pool)
+    own(&mut others, Pool::builder().url(url_of(info)?))
 }
 
 /// A pool that greets the server just so: for shims whose users share its connections.
@@ -77,16 +104,14 @@ pub(crate) fn pool_as(info: &ConnectionInfo) -> RedisResult<Pool> {
                     == (wanted.db(), wanted.username(), wanted.password())
         })
     };
+    let mut others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
         return Ok(pool.clone());
     }
-    let mut others = OTHERS.lock();
     if let Some(pool) = others.iter().find(|pool| same(pool)) {
         return Ok(pool.clone());
     }
-    let pool = Pool::builder().url(url_of(info)?).build()?;
-    others.push(pool.clone());
-    Ok(pool)
+    own(&mut others, Pool::builder().url(url_of(info)?))
 }
 
 /// A master that sentinels know.
@@ -103,10 +128,10 @@ pub(crate) struct Sentinels<'a> {
 pub(crate) fn pool_by(wanted: &Sentinels<'_>) -> RedisResult<Pool> {
     let url = wanted.url()?;
     let same = |pool: &&Pool| asks_the_same(&pool.status().url, &url);
+    let mut others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
         return Ok(pool.clone());
     }
-    let mut others = OTHERS.lock();
     if let Some(pool) = others.iter().find(same) {
         return Ok(pool.clone());
     }
@@ -118,9 +143,7 @@ pub(crate) fn pool_by(wanted: &Sentinels<'_>) -> RedisResult<Pool> {
             None => builder.sentinel_password(password),
         };
     }
-    let pool = builder.build()?;
-    others.push(pool.clone());
-    Ok(pool)
+    own(&mut others, builder)
 }
 
 #[cfg(feature = "sentinel")]
