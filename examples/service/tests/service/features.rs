@@ -158,6 +158,7 @@ async fn flags_are_computed_when_no_cache_can_be_asked_at_all() {
 async fn a_cached_value_that_cannot_be_read_counts_as_absent() {
     let server = Server::start();
     let service = Service::start(pool(server.url()).build().unwrap()).await;
+    service.wait_for("ready").await;
     server.observer().get::<()>(&["SET", ADA, "{\"flags\": 7"]);
     assert_eq!(service.get("/api/features/me?user=ada").await.text("source"), "computed");
     assert_ne!(service.get("/api/features/me?user=ada").await.text("source"), "computed");
