@@ -199,6 +199,35 @@ async fn frozen_no_call_outlives_its_limit_and_after_the_thaw_calls_succeed_with
     }
 }
 
+/// Nothing else tells of it: no connection counts as silent for minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_server_is_away_when_a_dial_has_had_its_time_although_a_connection_is_open() {
+    let _watchdog = Watchdog::new(Duration::from_secs(120));
+    let server = Server::start();
+    let (limit, minutes) = (Duration::from_secs(1), Duration::from_secs(600));
+    let pool = at(server.addr()).connect_timeout(limit).socket_timeout(minutes).shared_connections(1);
+    let pool = pool.health_check_interval(minutes).build().unwrap();
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
+        let _: () = pool.conn().set("k", 1).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        server.freeze();
+        let (frozen, mut states) = (Instant::now(), pool.state_changes());
+        let caller = tokio::spawn(pool.dedicated());
+        let away = |state: &State| matches!(state, State::Degraded { .. });
+        within(Duration::from_secs(20), states.wait_for(away)).await.unwrap();
+        let took = frozen.elapsed();
+        println!("away after {took:?}");
+        quickest = quickest.min(took);
+        server.thaw();
+        let refused = within(Duration::from_secs(5), caller).await.unwrap().unwrap_err();
+        assert!(refused.to_string().contains("REDIS_CONNECT_TIMEOUT"), "{refused}");
+        within(Duration::from_secs(10), until_success(&pool)).await;
+    }
+    // Asked only then, the open connection would have half a second more.
+    assert!(quickest < limit + NOISE, "{quickest:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_accepts_and_closes_is_dialled_fewer_than_20_times_in_two_seconds() {
     let server = Server::start();

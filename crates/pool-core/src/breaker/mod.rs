@@ -206,6 +206,16 @@ impl Breaker {
         opened
     }
 
+    /// The holder's try failed, and yet Redis is there. False if it is known to be away: then the search goes on.
+    pub(crate) fn acquit(&self, lease: Lease) -> bool {
+        let mut inner = self.inner.lock();
+        let suspected = inner.outage.is_none();
+        if suspected && inner.lease == lease.0 {
+            inner.due = None;
+        }
+        suspected
+    }
+
     /// The holder got through: calls go on. Returns how long Redis was away, if it was.
     pub(crate) fn recovered(&self, lease: Lease, now: Instant) -> Option<Duration> {
         let mut inner = self.inner.lock();

@@ -20,7 +20,7 @@ pub(crate) async fn probe(lease: Lease, context: Arc<Context>, home: Weak<Shared
         if home.strong_count() == 0 || !breaker.begin(lease, Instant::now()) {
             return;
         }
-        match context.connect(breaker.probe_limit(), true).await {
+        match context.try_connect(breaker.probe_limit(), true).await {
             Ok(connection) => {
                 context.recovered(lease, &connection.greeting);
                 if let Some(shared) = home.upgrade() {
@@ -29,7 +29,14 @@ pub(crate) async fn probe(lease: Lease, context: Arc<Context>, home: Weak<Shared
                 }
                 return;
             }
-            Err(error) => context.probe_failed(lease, &error),
+            Err(fault) => {
+                if context.probe_failed(lease, &fault) {
+                    if let Some(shared) = home.upgrade() {
+                        shared.replay_journal();
+                    }
+                    return;
+                }
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::lane::{Reply, Spare};
 use crate::sentinel::Node;
 use crate::telemetry::{Counted, Meters};
 use crate::timer;
@@ -138,6 +139,12 @@ impl Budget {
         for tenant in tenants {
             tenant.forsake(is_stale, cut);
         }
+    }
+
+    /// Asks every connection that can be asked for a sign of life.
+    pub(crate) fn ask_all(&self, now: Instant) -> Vec<(Reply, Spare)> {
+        let tenants: Vec<_> = self.inner.lock().tenants.iter().filter_map(Weak::upgrade).collect();
+        tenants.iter().filter_map(|tenant| tenant.ask(now)).collect()
     }
 
     /// A place if one is free and nobody waits for it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::lane::{Reply, Spare};
 use crate::sentinel::Node;
 
 /// A connection in use is left to its runtime for so long, at least, before others may ask for it.
@@ -28,6 +29,8 @@ pub(crate) trait Tenant: Send + Sync {
     fn give_up(&self);
     /// Leads it to such a server, it serves nobody else. With `cut` it ends although calls are under way.
     fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, cut: bool);
+    /// Asks the server for a sign of life, if it is open and no caller has it to itself; the answer, once there is one.
+    fn ask(&self, now: Instant) -> Option<(Reply, Spare)>;
     /// Ends it, whatever it does.
     fn cut(&self, cause: &Error);
 }

@@ -25,8 +25,11 @@ pub(crate) async fn check_out(
     let (place, lane) = found?;
     // The pool may have been closed while this call waited.
     shared.admit(&handle)?;
-    let held = shared.bench.hold(at);
     let fresh = lane.is_none();
+    if fresh && let Some(refusal) = shared.sets.refusal(handle.id()) {
+        return Err(refusal);
+    }
+    let held = shared.bench.hold(at);
     let lane = lane.unwrap_or_else(|| new_lane(&shared, &handle));
     let mut dedicated = Dedicated::new(shared, lane, place, held);
     let ready = if fresh {

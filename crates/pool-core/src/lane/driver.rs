@@ -301,7 +301,7 @@ impl<'a> Driver<'a> {
             }
             let mut state = self.lane.state().lock();
             if ping.is_some_and(|at| at <= now) && state.machine.is_idle() && !state.checked_out {
-                state.machine.ping(now);
+                state.machine.ping(None, now);
             }
             state.machine.expire(now, &mut self.filled);
             drop(state);

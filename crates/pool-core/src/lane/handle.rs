@@ -173,17 +173,6 @@ impl Lane {
         matches!(self.state.lock().machine.phase(), Phase::Connecting | Phase::Open)
     }
 
-    /// Whether it is there to be asked if Redis is; where no reply is due anyway a `PING` asks.
-    pub(super) fn answer_for_redis(&self, now: Instant) -> bool {
-        let mut state = self.state.lock();
-        let open = matches!(state.machine.phase(), Phase::Open);
-        if open && state.machine.is_idle() {
-            state.machine.ping(now);
-            wake(state);
-        }
-        open
-    }
-
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state.lock().machine.phase(), Phase::Ended(_))
     }

@@ -152,9 +152,9 @@ impl Machine {
         Ok(())
     }
 
-    /// Asks for a PING whose reply nobody waits for.
-    pub(crate) fn ping(&mut self, now: Instant) {
-        self.ask(b"*1\r\n$4\r\nPING\r\n", None, now);
+    /// Asks for a sign of life.
+    pub(crate) fn ping(&mut self, slot: Option<Arc<Slot>>, now: Instant) {
+        self.ask(b"*1\r\n$4\r\nPING\r\n", slot, now);
     }
 
     /// Takes a command of the lane's own, past the window.

@@ -104,6 +104,13 @@ impl Sets {
         refused.until = now + refused.backoff.next(now.saturating_duration_since(refused.since));
     }
 
+    /// Why this runtime is not to dial at this moment, if it was turned away.
+    pub(crate) fn refusal(&self, runtime: runtime::Id) -> Option<Error> {
+        let map = self.map.lock();
+        let refused = map.get(&runtime)?.refused.as_ref()?;
+        (Instant::now() < refused.until).then(|| refused.error.clone())
+    }
+
     /// A lane was made: nobody is turned away any more.
     pub(crate) fn unpause(&self, runtime: runtime::Id) {
         if let Some(set) = self.map.lock().get_mut(&runtime) {

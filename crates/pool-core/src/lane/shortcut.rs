@@ -45,6 +45,10 @@ impl Shortcut {
         self.alarm.is_some_and(|alarm| alarm <= due)
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.socket.is_closed()
+    }
+
     /// Asking the kernel before the first write after a pause lets a command on a connection that was closed
     /// meanwhile count as not sent.
     fn may_be_closed(&self, now: Instant) -> bool {

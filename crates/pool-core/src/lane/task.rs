@@ -44,7 +44,7 @@ async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connectio
     let home = guard.home.clone();
     let lease = match connection {
         Some(connection) => serve(&guard.lane, &context, connection, &home).await,
-        None => match connect(&guard, &context, patient, None).await {
+        None => match connect(&guard, &context, patient).await {
             Ok(connection) => serve(&guard.lane, &context, connection, &home).await,
             Err(missed) => missed.lease,
         },
@@ -54,7 +54,7 @@ async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connectio
 
 async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
     let home = guard.home.clone();
-    let lease = match connect(&guard, &context, false, Some(&old)).await {
+    let lease = match connect(&guard, &context, false).await {
         Ok(connection) => {
             let inherits = home.upgrade().is_some_and(|shared| shared.sets.replace(&old, &guard.lane));
             if !inherits {
@@ -111,16 +111,10 @@ struct Missed {
     crowded: bool,
 }
 
-/// Dials while keeping the deadlines of those who wait. One that is to take the place of another tells nothing of Redis
-/// by its failure: the other is asked.
-async fn connect(
-    guard: &Guard,
-    context: &Arc<Context>,
-    patient: bool,
-    old: Option<&Lane>,
-) -> Result<Connection, Missed> {
+/// Dials while keeping the deadlines of those who wait.
+async fn connect(guard: &Guard, context: &Arc<Context>, patient: bool) -> Result<Connection, Missed> {
     let lane = &*guard.lane;
-    let mut dial = pin!(context.connect(context.config.connect_timeout, patient));
+    let mut dial = pin!(context.try_connect(context.config.connect_timeout, patient));
     let mut timer = Timer::default();
     let dialled = poll_fn(|cx| {
         if let Poll::Ready(dialled) = dial.as_mut().poll(cx) {
@@ -151,12 +145,10 @@ async fn connect(
             }
             Ok(connection)
         }
-        Err(error) => {
+        Err(fault) => {
             // First the breaker, then the callers: when they try again they find it open.
-            let lease = match old {
-                Some(old) if old.answer_for_redis(Instant::now()) => context.heir_failed(&error),
-                _ => context.dial_failed(&error),
-            };
+            let lease = context.dial_failed(&fault);
+            let error = fault.error;
             if error.kind() == Kind::Away && !context.breaker.is_open() {
                 // Redis serves others: this runtime alone must not ask again and again.
                 if let Some(shared) = guard.home.upgrade() {

@@ -1,11 +1,14 @@
 //! The lane as the budget's tenant: how it makes room for others.
 
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use redis::Value;
 
 use super::handle::{Lane, Use, fill, wake};
 use super::machine::{Filled, Phase};
+use super::shortcut::Shortcut;
+use super::slot::{Reply, Spare};
 use crate::budget::Tenant;
 use crate::error::{Error, Kind};
 use crate::sentinel::Node;
@@ -80,6 +83,22 @@ impl Tenant for Lane {
         } else {
             self.give_way();
         }
+    }
+
+    fn ask(&self, now: Instant) -> Option<(Reply, Spare)> {
+        let mut state = self.state().lock();
+        if !matches!(state.machine.phase(), Phase::Open) || state.checked_out {
+            return None;
+        }
+        // Its runtime may be parked, and would not tell.
+        if state.shortcut.as_ref().is_some_and(Shortcut::is_closed) {
+            return None;
+        }
+        let mut spare = Spare::default();
+        let (slot, reply) = spare.slot(Waker::noop());
+        state.machine.ping(Some(slot), now);
+        wake(state);
+        Some((reply, spare))
     }
 
     fn cut(&self, cause: &Error) {

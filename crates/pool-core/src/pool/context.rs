@@ -21,6 +21,7 @@ use crate::telemetry::{Meters, Server};
 use super::State;
 use super::chronicle::Chronicle;
 use super::seen::Seen;
+use super::witness::Fault;
 
 /// At most one connection in so long is given up because the server refused us as a writer or a user.
 const REBUILD_EVERY: Duration = Duration::from_secs(1);
@@ -182,26 +183,19 @@ impl Context {
         })
     }
 
-    /// A lane could not be made. Opens the breaker, unless another connection shows that Redis is there (it may be full, or refuse only this connection). Returns the duty to look for Redis, if it
-    /// falls to the caller.
-    pub(crate) fn dial_failed(&self, error: &Error) -> Option<Lease> {
+    /// A connection could not be made. Opens the breaker, unless others show that Redis is there (it may be full, or refuse
+    /// only this one). Returns the duty to look for Redis, if it falls to the caller.
+    pub(crate) fn dial_failed(&self, fault: &Fault) -> Option<Lease> {
+        let Fault { error, is_vouched } = fault;
         if error.kind() != Kind::Away {
             return None;
         }
         self.note_error(error);
-        if self.is_proven() { None } else { self.trip(error) }
-    }
-
-    /// A lane was not made that was to take the place of another, which is there: by that one it is seen whether Redis is.
-    pub(crate) fn heir_failed(&self, error: &Error) -> Option<Lease> {
-        if error.kind() == Kind::Away {
-            self.note_error(error);
-        }
-        None
+        if *is_vouched { None } else { self.trip(error) }
     }
 
     /// A connection is open, and was answered lately: what fails elsewhere is no outage.
-    pub(crate) fn is_proven(&self) -> bool {
+    pub(super) fn is_proven(&self) -> bool {
         let last_reply = self.last_reply.load(Ordering::Relaxed);
         let lately = self.born + Duration::from_nanos(last_reply) + PROOF;
         last_reply > 0 && lately > Instant::now() && self.proven.load(Ordering::Relaxed) > 0
@@ -269,11 +263,15 @@ impl Context {
         }
     }
 
-    pub(crate) fn probe_failed(&self, lease: Lease, error: &Error) {
+    /// A look for Redis failed. True if there was no outage, and is none: others show that Redis is there.
+    pub(crate) fn probe_failed(&self, lease: Lease, fault: &Fault) -> bool {
+        let Fault { error, is_vouched } = fault;
         self.note_error(error);
-        if self.breaker.failed(lease, error, Instant::now()) {
+        let acquitted = *is_vouched && self.breaker.acquit(lease);
+        if !acquitted && self.breaker.failed(lease, error, Instant::now()) {
             self.degrade(error);
         }
+        acquitted
     }
 
     pub(crate) fn recovered(&self, lease: Lease, greeting: &Greeting) {
@@ -307,6 +305,12 @@ impl Context {
         if self.sentinel.is_some() {
             sentinel::tend(self, now);
         }
+    }
+
+    /// Some reply was seen after `since`.
+    pub(super) fn has_heard_since(&self, since: Instant) -> bool {
+        let since = since.saturating_duration_since(self.born).as_nanos() as u64;
+        self.last_reply.load(Ordering::Relaxed) > since
     }
 
     /// Some reply was ever seen.

@@ -11,6 +11,7 @@ mod seen;
 mod shared;
 mod state;
 mod status;
+mod witness;
 
 use std::any::Any;
 use std::fmt;

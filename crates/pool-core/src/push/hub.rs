@@ -20,6 +20,7 @@ use super::topics::Topic;
 use crate::budget::{Held, Tenant};
 use crate::dedicated::Place;
 use crate::error::{Error, Kind};
+use crate::lane::{Reply, Spare};
 use crate::sentinel::Node;
 use crate::transport::Farewell;
 
@@ -238,6 +239,11 @@ impl Tenant for Hub {
         if self.node.lock().as_deref().is_some_and(is_stale) {
             self.leave_connection(Farewell::Abort);
         }
+    }
+
+    /// It carries no commands: that it lives says nothing of those.
+    fn ask(&self, _: Instant) -> Option<(Reply, Spare)> {
+        None
     }
 
     fn cut(&self, cause: &Error) {

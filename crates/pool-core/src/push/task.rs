@@ -90,16 +90,16 @@ impl Work {
                     }
                 }
             }
-            match self.context.connect(self.context.config.connect_timeout, true).await {
+            match self.context.try_connect(self.context.config.connect_timeout, true).await {
                 Ok(connection) => {
                     self.context.connected(&connection.greeting);
                     if self.serve(&guard, connection).await {
                         return;
                     }
                 }
-                Err(error) => {
-                    let lease = self.context.dial_failed(&error);
-                    hub.fail_waiting(&error);
+                Err(fault) => {
+                    let lease = self.context.dial_failed(&fault);
+                    hub.fail_waiting(&fault.error);
                     self.spawn_probe(lease, &guard);
                 }
             }
@@ -194,7 +194,8 @@ impl Work {
             );
         }
         // While lanes are answered the fault is this connection's, and no outage.
-        let lease = self.context.lane_lost(&error, (silent || !replied) && !self.context.is_proven());
+        let badly = (silent || !replied) && !self.context.is_answered().await;
+        let lease = self.context.lane_lost(&error, badly);
         if !replied {
             hub.fail_waiting(&error);
         }
