@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,11 +16,21 @@ const PANICKED: &str = "the credentials provider panicked";
 pub(crate) struct Keyring {
     provider: Option<Arc<dyn CredentialsProvider>>,
     /// The URL's, or what the provider gave last.
-    latest: Mutex<Option<Credentials>>,
+    latest: Mutex<Latest>,
+    /// How often the provider was asked.
+    asked: AtomicU64,
     /// How long the provider may take when nobody waits for it any more.
     patience: Duration,
     /// The log has it already.
     warned: AtomicBool,
+}
+
+#[derive(Default)]
+struct Latest {
+    credentials: Option<Credentials>,
+    /// The number of the question to which they are the answer: one that was asked before, and is answered later, may
+    /// be about what was true before.
+    asked: u64,
 }
 
 /// What a dial logs in with, and what renews that.
@@ -35,7 +45,14 @@ impl Keyring {
         provider: Option<Arc<dyn CredentialsProvider>>,
         patience: Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { provider, latest: Mutex::new(fixed), patience, warned: AtomicBool::new(false) })
+        let latest = Mutex::new(Latest { credentials: fixed, asked: 0 });
+        Arc::new(Self {
+            provider,
+            latest,
+            asked: AtomicU64::new(0),
+            patience,
+            warned: AtomicBool::new(false),
+        })
     }
 
     /// Somebody gives other credentials at other times.
@@ -44,7 +61,7 @@ impl Keyring {
     }
 
     pub(crate) fn latest(&self) -> Option<Credentials> {
-        self.latest.lock().clone()
+        self.latest.lock().credentials.clone()
     }
 
     /// For a dial that may take `limit`, of which there must be something left.
@@ -86,14 +103,24 @@ impl Keyring {
         let Some(provider) = &self.provider else {
             return Err("there is no credentials provider".to_owned());
         };
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         match timer::within(self.patience, provider.credentials()).await {
-            Some(Ok(given)) => {
-                *self.latest.lock() = Some(given.clone());
-                Ok(given)
-            }
+            Some(Ok(given)) => Ok(self.keep(given, asked)),
             Some(Err(why)) => Err(format!("the credentials provider has none: {why}")),
             None => Err("the credentials provider gave none".to_owned()),
         }
+    }
+
+    /// What there is then: these, or those that were asked for later.
+    fn keep(&self, given: Credentials, asked: u64) -> Credentials {
+        let mut latest = self.latest.lock();
+        if asked < latest.asked
+            && let Some(newer) = &latest.credentials
+        {
+            return newer.clone();
+        }
+        *latest = Latest { credentials: Some(given.clone()), asked };
+        given
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -101,7 +128,7 @@ impl Keyring {
     }
 
     fn scrub(&self, text: &str) -> String {
-        self.latest.lock().as_ref().map_or_else(|| text.to_owned(), |latest| latest.scrub(text))
+        self.latest.lock().credentials.as_ref().map_or_else(|| text.to_owned(), |latest| latest.scrub(text))
     }
 
     /// Once, until they are taken again.

@@ -70,7 +70,8 @@ pub type CredentialsError = Box<dyn std::error::Error + Send + Sync>;
 /// no command is lost or held up. [`RotatingCredentials`] is one that is told from outside.
 ///
 /// It should answer from memory. A dial waits at most half of its limit for it, and goes on with the credentials given
-/// last if there are any; without any it fails. What comes later than that is kept for the next dial.
+/// last if there are any; without any it fails. What comes later than that is kept for the next dial, unless what was asked
+/// for after it has come already.
 ///
 /// ```
 /// use cenote_pool_core::{Credentials, CredentialsError, CredentialsProvider, Pool, async_trait};
