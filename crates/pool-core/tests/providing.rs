@@ -1,12 +1,12 @@
-//! What the pool keeps of what a credentials provider says.
+//! What the pool keeps of what a credentials provider says, and what it logs of its failures.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cenote_pool_core::{Credentials, CredentialsError, CredentialsProvider, Pool, async_trait};
-use cenote_testkit::{Server, eventually_async, within};
+use cenote_testkit::{Log, Server, eventually_async, within};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -69,4 +69,32 @@ async fn an_answer_that_was_asked_for_before_another_and_comes_after_it_is_not_k
     within(SOON, first).await.unwrap().unwrap();
     let info = pool.connection_info().unwrap();
     assert_eq!(info.redis_settings().password(), Some("newer"));
+}
+
+/// Gives credentials while it works.
+#[derive(Clone)]
+struct Vault(Arc<AtomicBool>);
+
+#[async_trait]
+impl CredentialsProvider for Vault {
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        let works = self.0.load(Ordering::Relaxed);
+        works.then(|| Credentials::password("right")).ok_or_else(|| "the safe is shut".into())
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_is_logged_once_until_what_it_gives_works_again() {
+    let log = Log::capture();
+    let server = Server::builder().password("right").start();
+    let vault = Vault(Arc::new(AtomicBool::new(true)));
+    let pool = pool_of(&server, vault.clone());
+    let mut held = Vec::new();
+    for (works, lines) in [(true, 0), (false, 1), (false, 1), (true, 1), (false, 2), (false, 2)] {
+        vault.0.store(works, Ordering::Relaxed);
+        // A new connection each time.
+        held.push(within(SOON, pool.dedicated()).await.unwrap());
+        let logged = log.text();
+        assert_eq!(logged.matches("the safe is shut").count(), lines, "{works}: {logged}");
+    }
 }

@@ -37,6 +37,8 @@ struct Latest {
 pub(crate) struct Login {
     pub(crate) credentials: Option<Credentials>,
     pub(crate) renewal: Option<Renewal>,
+    /// The provider gave them just now.
+    pub(crate) is_fresh: bool,
 }
 
 impl Keyring {
@@ -67,25 +69,25 @@ impl Keyring {
     /// For a dial that may take `limit`, of which there must be something left.
     pub(crate) async fn login(self: &Arc<Self>, limit: Duration) -> Result<Login, String> {
         let Some(provider) = &self.provider else {
-            return Ok(Login { credentials: self.latest(), renewal: None });
+            return Ok(Login { credentials: self.latest(), renewal: None, is_fresh: false });
         };
         // Before they are asked for: a change in between is not missed.
         let Ok(changes) = catch_unwind(AssertUnwindSafe(|| provider.changes())) else {
             return Err(PANICKED.to_owned());
         };
         let changes = changes.map(mark_seen);
-        let given = match self.ask(limit / 2).await {
-            Ok(given) => given,
+        let (given, is_fresh) = match self.ask(limit / 2).await {
+            Ok(given) => (given, true),
             Err(why) => match self.latest() {
                 Some(latest) => {
                     self.warn(&why, "the credentials provider fails: those it gave before are used");
-                    latest
+                    (latest, false)
                 }
                 None => return Err(why),
             },
         };
         let renewal = changes.map(|changes| Renewal::new(self.clone(), given.clone(), changes));
-        Ok(Login { credentials: Some(given), renewal })
+        Ok(Login { credentials: Some(given), renewal, is_fresh })
     }
 
     /// In a task of its own: what comes late is there for the next who asks, and a panic is nobody else's.
@@ -139,9 +141,11 @@ impl Keyring {
         }
     }
 
-    pub(super) fn accepted(&self) {
-        self.warned.store(false, Ordering::Relaxed);
-        tracing::debug!(target: "cenote", "a connection logged in anew");
+    /// The provider gave these and Redis takes them: what fails after that is news. Others than the last say nothing of those.
+    pub(crate) fn accepted(&self, given: &Credentials) {
+        if self.warned.load(Ordering::Relaxed) && self.latest().as_ref() == Some(given) {
+            self.warned.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -63,7 +63,10 @@ impl Renewal {
                     None => self.stage = Stage::Over,
                 },
                 Stage::Asking(asked) => match ready!(asked.as_mut().poll(cx)) {
-                    Ok(given) if given == self.mine => self.rest(),
+                    Ok(given) if given == self.mine => {
+                        self.keyring.accepted(&given);
+                        self.rest();
+                    }
                     Ok(given) => self.stage = Stage::Due(given),
                     Err(why) => self.fail(&why),
                 },
@@ -89,8 +92,9 @@ impl Renewal {
         let Stage::Sent(given) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         match reply.extract_error() {
             Ok(_) => {
+                tracing::debug!(target: "cenote", "a connection logged in anew");
+                self.keyring.accepted(&given);
                 self.mine = given;
-                self.keyring.accepted();
                 self.rest();
             }
             Err(error) => {

@@ -67,6 +67,11 @@ impl Context {
         let connection = self.reach(&target, held, limit).await;
         self.meters.dialled(connection.is_ok());
         let connection = self.unless_closed(connection?)?;
+        if login.is_fresh
+            && let Some(given) = &login.credentials
+        {
+            self.keyring.accepted(given);
+        }
         Ok(Connection { renewal: login.renewal, ..connection })
     }
 
