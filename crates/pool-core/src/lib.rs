@@ -26,6 +26,7 @@ mod answer;
 #[doc(hidden)]
 pub mod bench;
 mod breaker;
+mod brief;
 mod budget;
 pub mod clock;
 mod codec;
@@ -42,6 +43,7 @@ mod fallback;
 #[doc(hidden)]
 pub mod fuzzing;
 mod lane;
+mod panics;
 mod pool;
 mod push;
 mod sentinel;

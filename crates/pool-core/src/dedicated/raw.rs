@@ -17,6 +17,7 @@ use super::checkout::wait_for_place;
 use super::guest::Guest;
 use crate::budget::Tenant;
 use crate::error::{Error, Kind};
+use crate::panics;
 use crate::pool::{Shared, current_runtime};
 use crate::transport::Io;
 
@@ -98,9 +99,12 @@ async fn dial(
         let dialled = context.connect_raw().await;
         dialled.map(|dialled| (dialled, place))
     });
-    let ((io, held, target), place) = dial
-        .await
-        .map_err(|_| Error::not_sent(Kind::Runtime, "the tokio runtime of this call has ended"))??;
+    let ((io, held, target), place) = dial.await.map_err(|failed| {
+        let ended = |_| "the tokio runtime of this call has ended".to_owned();
+        let target = &shared.context.target;
+        let why = failed.try_into_panic().map_or_else(ended, |panic| panics::cause(&*panic, target));
+        Error::not_sent(Kind::Runtime, why)
+    })??;
     let guest = Guest::new(yields, held, place);
     shared.bench.keep_raw(&guest);
     // Closing cuts what is kept; what was kept too late for that goes here.

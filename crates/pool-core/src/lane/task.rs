@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use crate::breaker::{Lease, probe};
 use crate::budget::Tenant;
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
+use crate::panics;
 use crate::pool::{Context, Shared};
 use crate::timer::Timer;
 use crate::transport::Farewell;
@@ -30,48 +31,52 @@ pub(crate) fn launch(
     connection: Option<Connection>,
     patient: bool,
 ) {
-    let guard = Guard { lane, home: Arc::downgrade(shared) };
+    let guard = Guard::new(lane, shared);
     handle.spawn(drive(guard, shared.context.clone(), connection, patient));
 }
 
 /// Starts the task of a lane that takes the place of `old` once it is connected. Must not be called under a lock.
 pub(super) fn launch_heir(handle: &Handle, lane: Arc<Lane>, shared: &Arc<Shared>, old: Arc<Lane>) {
-    let guard = Guard { lane, home: Arc::downgrade(shared) };
+    let guard = Guard::new(lane, shared);
     handle.spawn(inherit(guard, shared.context.clone(), old));
 }
 
 async fn drive(guard: Guard, context: Arc<Context>, connection: Option<Connection>, patient: bool) {
-    let home = guard.home.clone();
-    let lease = match connection {
-        Some(connection) => serve(&guard.lane, &context, connection, &home).await,
-        None => match connect(&guard, &context, patient).await {
-            Ok(connection) => serve(&guard.lane, &context, connection, &home).await,
-            Err(missed) => missed.lease,
-        },
+    let work = async {
+        match connection {
+            Some(connection) => serve(&guard.lane, &context, connection, &guard.home).await,
+            None => match connect(&guard, &context, patient).await {
+                Ok(connection) => serve(&guard.lane, &context, connection, &guard.home).await,
+                Err(missed) => missed.lease,
+            },
+        }
     };
+    let lease = guard.watch(&context, work).await;
     finish(guard, context, lease).await;
 }
 
 async fn inherit(guard: Guard, context: Arc<Context>, old: Arc<Lane>) {
-    let home = guard.home.clone();
-    let lease = match connect(&guard, &context, false).await {
-        Ok(connection) => {
-            let inherits = home.upgrade().is_some_and(|shared| shared.sets.replace(&old, &guard.lane));
-            if !inherits {
-                return;
-            }
-            old.drain();
-            drop(old);
-            serve(&guard.lane, &context, connection, &home).await
-        }
-        Err(missed) => {
-            // There is no place for two: the old one makes room, and the next call dials.
-            if missed.crowded && context.budget.is_full() && !context.breaker.is_open() {
+    let work = async {
+        match connect(&guard, &context, false).await {
+            Ok(connection) => {
+                let home = guard.home.upgrade();
+                if !home.is_some_and(|shared| shared.sets.replace(&old, &guard.lane)) {
+                    return None;
+                }
                 old.drain();
+                drop(old);
+                serve(&guard.lane, &context, connection, &guard.home).await
             }
-            missed.lease
+            Err(missed) => {
+                // There is no place for two: the old one makes room, and the next call dials.
+                if missed.crowded && context.budget.is_full() && !context.breaker.is_open() {
+                    old.drain();
+                }
+                missed.lease
+            }
         }
     };
+    let lease = guard.watch(&context, work).await;
     finish(guard, context, lease).await;
 }
 
@@ -87,15 +92,24 @@ async fn finish(guard: Guard, context: Arc<Context>, lease: Option<Lease>) {
 struct Guard {
     lane: Arc<Lane>,
     home: Weak<Shared>,
+    /// Why the task panicked.
+    panic: OnceLock<String>,
+}
+
+impl Guard {
+    fn new(lane: Arc<Lane>, shared: &Arc<Shared>) -> Self {
+        Self { lane, home: Arc::downgrade(shared), panic: OnceLock::new() }
+    }
+
+    async fn watch<T>(&self, context: &Context, work: impl Future<Output = T>) -> T {
+        panics::watched(work, &context.target, |why| drop(self.panic.set(why))).await
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let why = if std::thread::panicking() {
-            "this tokio runtime has no I/O or time driver: build it with enable_all()"
-        } else {
-            "the tokio runtime that served this connection has ended"
-        };
+        let ended = "the tokio runtime that served this connection has ended";
+        let why = self.panic.get().map_or(ended, String::as_str);
         self.lane.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
         if let Some(shared) = self.home.upgrade() {
             shared.forget(&self.lane);

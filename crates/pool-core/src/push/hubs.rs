@@ -23,7 +23,7 @@ pub(crate) struct Hubs {
     /// Where the pool's end is told.
     queues: Mutex<HashMap<u64, Weak<Queue>>>,
     last: AtomicU64,
-    barred: Mutex<HashMap<runtime::Id, Instant>>,
+    barred: Mutex<HashMap<runtime::Id, (Instant, Error)>>,
 }
 
 const BARRED: Duration = Duration::from_secs(1);
@@ -63,17 +63,17 @@ impl Hubs {
         }
     }
 
-    /// A runtime has no drivers: its hubs end as they begin.
-    pub(super) fn bar(&self, runtime: runtime::Id) {
-        self.barred.lock().insert(runtime, Instant::now() + BARRED);
+    /// A hub panicked, as one does in a runtime without drivers: the next would do the same.
+    pub(super) fn bar(&self, runtime: runtime::Id, why: &Error) {
+        self.barred.lock().insert(runtime, (Instant::now() + BARRED, why.clone()));
     }
 
-    /// An id may be used again by a runtime that has drivers, so nothing is barred for long.
-    pub(super) fn is_barred(&self, runtime: runtime::Id) -> bool {
+    /// Why a runtime is barred. An id may be used again by a runtime that has drivers, so none is for long.
+    pub(super) fn barred(&self, runtime: runtime::Id) -> Option<Error> {
         let mut barred = self.barred.lock();
         let now = Instant::now();
-        barred.retain(|_, until| *until > now);
-        barred.contains_key(&runtime)
+        barred.retain(|_, (until, _)| *until > now);
+        barred.get(&runtime).map(|(_, why)| why.clone())
     }
 
     /// The hub's task is over.

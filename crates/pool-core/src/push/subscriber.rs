@@ -213,7 +213,9 @@ impl Subscriber {
         let handle = current_runtime()?;
         may_be_exclusive(&self.shared)?;
         self.shared.admit(&handle)?;
-        let Some((hub, acks)) = self.join(&handle, &topics) else { return Err(runtime_ended()) };
+        let Some((hub, acks)) = self.join(&handle, &topics) else {
+            return Err(self.shared.hubs.barred(handle.id()).unwrap_or_else(runtime_ended));
+        };
         let mut joined = Joined { hub, queue: &self.queue, topics };
         match acknowledged(&handle, acks, self.timeout).await {
             Some(Some(result)) => result?,
@@ -269,7 +271,7 @@ impl Subscriber {
 
     /// The hub of this runtime, with all that was subscribed to in another one; `None` if the runtime is ending.
     fn settle(&mut self, handle: &Handle) -> Option<Arc<Hub>> {
-        if self.shared.hubs.is_barred(handle.id()) {
+        if self.shared.hubs.barred(handle.id()).is_some() {
             return None;
         }
         // A hub may end just as it is picked. If a new one does, too, then so does its runtime.

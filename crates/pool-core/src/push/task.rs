@@ -1,7 +1,7 @@
 //! The one task of a hub: connects, serves, and connects again for as long as somebody subscribes.
 
 use std::panic::Location;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -14,6 +14,7 @@ use crate::budget::Tenant;
 use crate::dedicated::{Bench, Place, wait_for_place};
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
+use crate::panics;
 use crate::pool::{Context, Shared};
 use crate::timer;
 use crate::transport::Farewell;
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Must not be called under a lock: a runtime that is shutting down drops the task at once, and its [`Guard`]
 /// takes locks.
 pub(super) fn launch(handle: &Handle, hub: Arc<Hub>, shared: &Arc<Shared>, at: &'static Location<'static>) {
-    let guard = Guard { hub, home: Arc::downgrade(shared) };
+    let guard = Guard { hub, home: Arc::downgrade(shared), panic: OnceLock::new() };
     let context = shared.context.clone();
     let work = Work { handle: handle.clone(), backoff: context.backoff(), failing: None, context };
     handle.spawn(work.run(guard, at));
@@ -38,20 +39,21 @@ pub(super) fn launch(handle: &Handle, hub: Arc<Hub>, shared: &Arc<Shared>, at: &
 struct Guard {
     hub: Arc<Hub>,
     home: Weak<Shared>,
+    /// Why the task panicked.
+    panic: OnceLock<String>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let shared = self.home.upgrade();
-        let why = if std::thread::panicking() {
-            if let Some(shared) = &shared {
-                shared.hubs.bar(self.hub.runtime());
-            }
-            "this tokio runtime has no I/O or time driver: build it with enable_all()"
-        } else {
-            "the tokio runtime that served this subscription has ended"
-        };
-        self.hub.end(&Error::not_sent(Kind::Runtime, why), Farewell::Finish);
+        let ended = "the tokio runtime that served this subscription has ended";
+        let why = Error::not_sent(Kind::Runtime, self.panic.get().map_or(ended, String::as_str));
+        if self.panic.get().is_some()
+            && let Some(shared) = &shared
+        {
+            shared.hubs.bar(self.hub.runtime(), &why);
+        }
+        self.hub.end(&why, Farewell::Finish);
         if let Some(shared) = shared {
             shared.hubs.forget(&self.hub);
         }
@@ -66,11 +68,17 @@ struct Work {
 }
 
 impl Work {
-    async fn run(mut self, guard: Guard, at: &'static Location<'static>) {
+    async fn run(self, guard: Guard, at: &'static Location<'static>) {
+        let context = self.context.clone();
+        let tell = |why| drop(guard.panic.set(why));
+        panics::watched(self.work(&guard, at), &context.target, tell).await;
+    }
+
+    async fn work(mut self, guard: &Guard, at: &'static Location<'static>) {
         let hub = &*guard.hub;
         let mut place = None;
         loop {
-            if hub.has_ended() || hub.end_if_deserted(LINGER) || !self.wait_for_redis(&guard).await {
+            if hub.has_ended() || hub.end_if_deserted(LINGER) || !self.wait_for_redis(guard).await {
                 return;
             }
             if place.is_none() {
@@ -93,14 +101,14 @@ impl Work {
             match self.context.try_connect(self.context.config.connect_timeout, true).await {
                 Ok(connection) => {
                     self.context.connected(&connection.greeting);
-                    if self.serve(&guard, connection).await {
+                    if self.serve(guard, connection).await {
                         return;
                     }
                 }
                 Err(fault) => {
                     let lease = self.context.dial_failed(&fault);
                     hub.fail_waiting(&fault.error);
-                    self.spawn_probe(lease, &guard);
+                    self.spawn_probe(lease, guard);
                 }
             }
             self.pause(hub).await;
