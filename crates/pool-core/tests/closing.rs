@@ -110,6 +110,30 @@ async fn a_raw_stream_that_waited_for_its_place_is_not_made_after_the_end() {
     other.shutdown_background();
 }
 
+/// A dial that finds nobody would take minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dial_that_is_under_way_ends_with_the_pool() {
+    let nobody = cenote_testkit::blackhole_addr();
+    for url in [nobody.url(), format!("redis+sentinel://{}/main/0", nobody.addr())] {
+        let builder = Pool::builder().url(url).connect_timeout(SOON * 60).socket_timeout(SOON * 60);
+        let pool = builder.close_timeout(SOON * 4).build().unwrap();
+        let raw = tokio::spawn(pool.dedicated_io());
+        let exclusive = tokio::spawn(pool.dedicated());
+        let shared = tokio::spawn({
+            let mut conn = pool.conn();
+            async move { conn.get::<_, i64>("k").await }
+        });
+        eventually_async(SOON, "all three dial", || async { pool.status().dials >= 3 }).await;
+        let report = within(SOON, pool.close()).await;
+        assert_eq!(report.cut_connections, 0, "nothing had to be cut");
+        assert!(within(SOON, raw).await.unwrap().unwrap_err().is_closed());
+        assert!(within(SOON, exclusive).await.unwrap().unwrap_err().is_closed());
+        let told = within(SOON, shared).await.unwrap().unwrap_err();
+        assert!(cenote_pool_core::Error::from_redis(&told).unwrap().is_closed(), "{told}");
+        eventually_async(SOON, "no place is taken", || async { pool.status().connections_in_use == 0 }).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_look_for_redis_finds_after_the_end_is_not_taken_in() {
     let server = Server::start();

@@ -1,6 +1,9 @@
 //! How a pool comes to a connection: what to log in with, a place in the budget, and the dial.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::Context;
@@ -21,8 +24,16 @@ fn is_refused_login(error: &Error) -> bool {
 
 impl Context {
     /// Dials and greets within `limit`. A patient dial waits for a place in the budget; another one goes
-    /// without when there is none.
+    /// without when there is none. The pool's end is its end.
     pub(crate) async fn connect(
+        self: &Arc<Self>,
+        limit: Duration,
+        patient: bool,
+    ) -> Result<Connection, Error> {
+        self.while_open(self.connect_unhindered(limit, patient)).await
+    }
+
+    async fn connect_unhindered(
         self: &Arc<Self>,
         limit: Duration,
         patient: bool,
@@ -77,6 +88,10 @@ impl Context {
 
     /// Dials without greeting. The target is for whoever greets: it says as whom.
     pub(crate) async fn connect_raw(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held, Target), Error> {
+        self.while_open(self.connect_raw_unhindered()).await
+    }
+
+    async fn connect_raw_unhindered(self: &Arc<Self>) -> Result<(Box<dyn Io>, Held, Target), Error> {
         let (login, spent) = self.log_in(self.config.connect_timeout).await?;
         let held = self.place(true).await?;
         let limit = self.limit(self.config.connect_timeout).less(spent);
@@ -96,6 +111,17 @@ impl Context {
 
     fn limit(&self, time: Duration) -> Limit {
         Limit::new(time, time == self.config.connect_timeout)
+    }
+
+    /// What `work` gives, unless the pool is closed before: nobody would have use for it.
+    async fn while_open<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut ended = self.ended.subscribe();
+        let (mut ended, mut work) = (pin!(ended.wait_for(|ended| *ended)), pin!(work));
+        poll_fn(|cx| match ended.as_mut().poll(cx) {
+            Poll::Ready(_) => Poll::Ready(Err(Error::closed())),
+            Poll::Pending => work.as_mut().poll(cx),
+        })
+        .await
     }
 
     /// What was made while the pool was being closed goes with it.

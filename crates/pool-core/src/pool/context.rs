@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) budget: Arc<Budget>,
     pub(crate) breaker: Breaker,
     pub(crate) state: watch::Sender<State>,
+    /// The pool is closed, or gone.
+    pub(crate) ended: watch::Sender<bool>,
     pub(crate) seen: Seen,
     /// Who knows where Redis is, if that is not in the target itself.
     pub(crate) sentinel: Option<Sentinel>,
@@ -83,6 +85,7 @@ impl Context {
             budget: Budget::new(config.max_connections, meters.clone()),
             breaker: Breaker::new(backoff, probe_limit),
             state: watch::Sender::new(State::Idle),
+            ended: watch::Sender::new(false),
             seen: Seen::default(),
             sentinel: Sentinel::of(&target),
             meters,

@@ -48,7 +48,9 @@ impl Context {
         if let Some(sentinel) = &self.sentinel {
             sentinel.watch.end();
         }
-        self.breaker.shut()
+        let first = self.breaker.shut();
+        self.ended.send_replace(true);
+        first
     }
 
     /// Where the last connection led, if sentinels said where to.
