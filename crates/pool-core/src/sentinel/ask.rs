@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value};
 
+use crate::brief::{brief, is_plain};
 use crate::config::Target;
 use crate::dial::{Connector, Refusal, Talk};
 
@@ -26,6 +27,9 @@ pub(crate) async fn ask(
     }
     let (host, port): (String, u16) = redis::from_redis_value(reply)
         .map_err(|_| "named no address, though asked for one: is it a sentinel?".to_owned())?;
+    if !is_plain(&host) {
+        return Err(format!("named an address that is none: \"{}\"", brief(&host)));
+    }
     Ok((host, port))
 }
 
@@ -62,7 +66,7 @@ pub(super) async fn converse(talk: &mut Talk<'_>, sentinel: &Target, question: C
 
 fn said(sentinel: &Target, error: &RedisError) -> String {
     let (code, detail) = (error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
-    let text = sentinel.scrub(&format!("{code} {detail}")).replace(['\r', '\n'], " ");
+    let text = brief(&sentinel.scrub(&format!("{code} {detail}")).replace(['\r', '\n'], " "));
     let text = text.trim_end_matches(['.', ' ']);
     if code == "ERR" && text.to_ascii_lowercase().contains("unknown command") {
         return format!("is no sentinel ({text})");

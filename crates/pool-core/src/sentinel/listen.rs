@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::Sentinel;
 use super::ask::{ask, converse, late, unreached};
 use crate::breaker::probe;
+use crate::brief::{brief, is_plain};
 use crate::config::name_of;
 use crate::dial::{Dialled, Refusal, Talk};
 use crate::pool::{Context, Shared};
@@ -233,7 +234,7 @@ impl Work<'_> {
                 }
                 None if news.is_some() => {}
                 Some(Err(Refusal::Failed(why))) => return Err(why),
-                Some(Err(Refusal::Said(error))) => return Err(error.to_string()),
+                Some(Err(Refusal::Said(error))) => return Err(brief(&error.to_string())),
                 None if asked => return Err(super::ask::late(beat)),
                 None => {
                     asked = true;
@@ -290,7 +291,7 @@ fn new_master(message: &Value, master: &str) -> Option<(String, u16)> {
     let mut words = text.rsplitn(5, ' ');
     let (port, host) = (words.next()?, words.next()?);
     let name = words.nth(2)?;
-    let right = kind == "message" && channel == CHANNEL && name == master;
+    let right = kind == "message" && channel == CHANNEL && name == master && is_plain(host);
     Some((host.to_owned(), port.parse().ok()?)).filter(|_| right)
 }
 
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!(new_master(&told, "my master"), Some(("10.0.0.2".to_owned(), 6380)));
         assert_eq!(new_master(&told, "master"), None);
         assert_eq!(new_master(&message("m ::1 1 ::2 2"), "m"), Some(("::2".to_owned(), 2)));
-        for wrong in ["", "m", "m a 1 b", "m a 1 b port", "m a 1 b 70000"] {
+        for wrong in ["", "m", "m a 1 b", "m a 1 b port", "m a 1 b 70000", "m a 1 b\u{1b} 7", "m a 1  7"] {
             assert_eq!(new_master(&message(wrong), "m"), None, "{wrong}");
         }
         assert_eq!(new_master(&Value::Array(vec![Value::Nil]), "m"), None);

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::brief::brief;
 use crate::budget::{Berth, Held};
 use crate::config::{Target, name_of};
 use crate::dial::{self, Connection, Connector, Limit, Refusal};
@@ -220,7 +221,8 @@ fn be_master(node: &Target, role: Option<&str>) -> Result<(), Error> {
     match role {
         None | Some("master") => Ok(()),
         Some(role) => {
-            Err(dial::away(node, &format!("it is no master, but a {}", role.replace("slave", "replica"))))
+            let role = brief(&role.replace("slave", "replica"));
+            Err(dial::away(node, &format!("it is no master, but a {role}")))
         }
     }
 }
