@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::broadcast;
 
 use crate::background::Background;
 use crate::server::{PortLease, tcp_url};
@@ -16,8 +17,12 @@ use crate::server::{PortLease, tcp_url};
 pub struct Canned {
     addr: SocketAddr,
     accepted: Arc<AtomicUsize>,
+    told: broadcast::Sender<Vec<u8>>,
     _background: Background,
 }
+
+/// So many tellings may wait for a connection that does not take them.
+const UNTOLD: usize = 1_000;
 
 impl Canned {
     /// Answers the first bytes of every connection with `reply`, then reads on and says nothing more.
@@ -45,15 +50,28 @@ impl Canned {
         let addr = listener.local_addr().expect("the bound address");
         let accepted = Arc::new(AtomicUsize::new(0));
         let (script, count) = (Arc::new(script), Arc::clone(&accepted));
+        let told = broadcast::Sender::new(UNTOLD);
+        let telling = told.clone();
         let background = Background::spawn("canned-peer", async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listening socket");
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::SeqCst);
-                let script = Arc::clone(&script);
-                tokio::spawn(async move { serve(stream, &*script).await });
+                let (script, telling) = (Arc::clone(&script), telling.clone());
+                tokio::spawn(async move { serve(stream, &*script, telling).await });
             }
         });
-        Self { addr, accepted, _background: background }
+        Self { addr, accepted, told, _background: background }
+    }
+
+    /// Sends these bytes unasked on each connection that follows: one that was answered by
+    /// [`Answer::SendAndFollow`].
+    pub fn tell(&self, bytes: impl Into<Vec<u8>>) {
+        let _ = self.told.send(bytes.into());
+    }
+
+    /// How many connections follow.
+    pub fn followers(&self) -> usize {
+        self.told.receiver_count()
     }
 
     /// Where it listens.
@@ -83,6 +101,8 @@ impl fmt::Debug for Canned {
 pub enum Answer {
     /// Sends these bytes.
     Send(Vec<u8>),
+    /// Sends these bytes, and afterwards what the peer is told to [tell](Canned::tell).
+    SendAndFollow(Vec<u8>),
     /// Sends these bytes and closes.
     SendAndClose(Vec<u8>),
     /// Reads on.
@@ -91,12 +111,30 @@ pub enum Answer {
     Close,
 }
 
-async fn serve(mut stream: TcpStream, script: &(impl Fn(usize, &[u8]) -> Answer + Sync)) {
+async fn serve(
+    mut stream: TcpStream,
+    script: &(impl Fn(usize, &[u8]) -> Answer + Sync),
+    telling: broadcast::Sender<Vec<u8>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
-    for turn in 0.. {
-        let Ok(count @ 1..) = stream.read(&mut buffer).await else { return };
+    let (mut turn, mut following) = (0, None);
+    loop {
+        let read = tokio::select! {
+            read = stream.read(&mut buffer) => read,
+            told = next(&mut following) => {
+                if stream.write_all(&told).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        let Ok(count @ 1..) = read else { return };
         let written = match script(turn, &buffer[..count]) {
             Answer::Send(reply) => stream.write_all(&reply).await,
+            Answer::SendAndFollow(reply) => {
+                following.get_or_insert_with(|| telling.subscribe());
+                stream.write_all(&reply).await
+            }
             Answer::SendAndClose(reply) => {
                 let _ = stream.write_all(&reply).await;
                 return;
@@ -107,6 +145,14 @@ async fn serve(mut stream: TcpStream, script: &(impl Fn(usize, &[u8]) -> Answer 
         if written.is_err() {
             return;
         }
+        turn += 1;
+    }
+}
+
+async fn next(following: &mut Option<broadcast::Receiver<Vec<u8>>>) -> Vec<u8> {
+    match following {
+        Some(following) => following.recv().await.expect("no more than a connection can take"),
+        None => std::future::pending().await,
     }
 }
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::canned::{Answer, Canned};
 
-/// Answers who the master is, and takes subscriptions; it watches nobody and announces nothing.
+/// Answers who the master is, and takes subscriptions; it watches nobody, and announces what it is told to.
 pub struct StandInSentinel {
     peer: Canned,
     named: Arc<Mutex<Option<SocketAddr>>>,
@@ -21,12 +21,13 @@ impl StandInSentinel {
         let says = Arc::clone(&named);
         let peer = Canned::answering(move |_, asked| {
             let asked = String::from_utf8_lossy(asked).to_ascii_lowercase();
-            let mut reply = String::new();
+            let (mut reply, mut follows) = (String::new(), false);
             for word in asked.split("\r\n") {
                 match (word, *says.lock()) {
                     ("auth", _) => reply.push_str("+OK\r\n"),
                     ("ping", _) => reply.push_str("*2\r\n$4\r\npong\r\n$0\r\n\r\n"),
                     ("subscribe", _) => {
+                        follows = true;
                         reply.push_str("*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n");
                     }
                     ("get-master-addr-by-name", None) => reply.push_str("*-1\r\n"),
@@ -40,7 +41,11 @@ impl StandInSentinel {
                     _ => {}
                 }
             }
-            if reply.is_empty() { Answer::Silence } else { Answer::Send(reply.into_bytes()) }
+            match (reply.is_empty(), follows) {
+                (true, _) => Answer::Silence,
+                (false, true) => Answer::SendAndFollow(reply.into_bytes()),
+                (false, false) => Answer::Send(reply.into_bytes()),
+            }
         });
         Self { peer, named }
     }
@@ -48,6 +53,19 @@ impl StandInSentinel {
     /// From now on it names another one, or none.
     pub fn name(&self, master: impl Into<Option<SocketAddr>>) {
         *self.named.lock() = master.into();
+    }
+
+    /// The same, and whoever listens to it hears of it.
+    pub fn announce(&self, master: SocketAddr) {
+        self.name(master);
+        let text = format!("main 127.0.0.1 1 {} {}", master.ip(), master.port());
+        let length = text.len();
+        self.peer.tell(format!("*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n${length}\r\n{text}\r\n"));
+    }
+
+    /// How many listen to it.
+    pub fn listeners(&self) -> usize {
+        self.peer.followers()
     }
 
     /// Where it listens.
