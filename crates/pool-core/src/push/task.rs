@@ -162,6 +162,8 @@ impl Work {
         let mut driver = Driver::new(hub, &self.context, guard.home.clone(), io, protocol, renewal);
         let end = std::future::poll_fn(|cx| driver.poll(cx)).await;
         let replied = driver.close();
+        // A connection that leads to a server that is no master any more is taken from its task.
+        let moves = !hub.is_connected();
         // One that replies and is cut at once must not make us dial without a pause.
         if replied && opened.elapsed() >= STEADY {
             self.backoff.reset();
@@ -169,6 +171,7 @@ impl Work {
         }
         let (why, farewell, silent) = match end {
             End::Outside | End::Deserted => return true,
+            _ if moves => ("another server is the master now".to_owned(), Farewell::Abort, false),
             End::PeerClosed => ("Redis closed the push connection".to_owned(), Farewell::PeerGone, false),
             End::Io(error) => {
                 (format!("the push connection to Redis was lost: {error}"), Farewell::PeerGone, false)
@@ -200,6 +203,9 @@ impl Work {
                 lines_left_out = left_out,
                 "the push connection is lost: its subscribers will be told of a gap"
             );
+        }
+        if moves {
+            return false;
         }
         // While lanes are answered the fault is this connection's, and no outage.
         let badly = (silent || !replied) && !self.context.is_answered().await;
