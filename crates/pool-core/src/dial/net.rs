@@ -22,9 +22,24 @@ pub(crate) struct Network {
     unacknowledged: Duration,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
-    /// Names that only a test knows.
+    pub(super) resolver: Resolver,
+}
+
+/// Who knows where a name leads. It is asked at every dial, as a name may have moved, and remembers nothing.
+pub(super) enum Resolver {
+    System,
     #[cfg(test)]
-    pub(super) names: Option<super::names::Names>,
+    Test(super::names::Names),
+}
+
+impl Resolver {
+    async fn look_up(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::System => Ok(tokio::net::lookup_host((host, port)).await?.collect()),
+            #[cfg(test)]
+            Self::Test(names) => Ok(names.look_up(host, port)),
+        }
+    }
 }
 
 #[async_trait]
@@ -55,23 +70,13 @@ impl Network {
             unacknowledged: config.socket_timeout,
             #[cfg(feature = "tls")]
             tls: None,
-            #[cfg(test)]
-            names: None,
+            resolver: Resolver::System,
         }
-    }
-
-    /// Asked for at every dial: a name may have moved.
-    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        #[cfg(test)]
-        if let Some(names) = &self.names {
-            return Ok(names.look_up());
-        }
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
     }
 
     async fn tcp(&self, host: &str, port: u16, limit: Duration) -> io::Result<Dialled> {
         let began = Instant::now();
-        let addresses = self.addresses(host, port).await?;
+        let addresses = self.resolver.look_up(host, port).await?;
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for (index, address) in addresses.iter().enumerate() {
             // One dead address must not use up what the others could have had.
