@@ -201,3 +201,33 @@ async fn a_subscriber_that_does_not_read_and_one_that_is_told_of_a_gap_are_heard
     proxy.pass();
     heard.until("cenote_subscriber_gaps_total", &[], 1.0).await;
 }
+
+#[tokio::test]
+async fn what_is_measured_is_told_in_seconds() {
+    const TOOK: Duration = Duration::from_millis(300);
+    let heard = Heard::new().await;
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let pool = pool(proxy.url()).window_commands(1).max_connections(2).build().unwrap();
+    let mut conn = pool.conn();
+    let _: () = conn.set("k", 1).await.unwrap();
+    let held = pool.dedicated().await.unwrap();
+    let waits = tokio::spawn({
+        let pool = pool.clone();
+        async move { drop(pool.dedicated().await.unwrap()) }
+    });
+    proxy.delay_replies(TOOK);
+    let (one, two) = (conn.clone(), conn.clone());
+    let both = [one, two].map(|mut conn| tokio::spawn(async move { conn.get::<_, i64>("k").await.unwrap() }));
+    for call in both {
+        within(SOON, call).await.unwrap();
+    }
+    drop(held);
+    within(SOON, waits).await.unwrap();
+    for name in ["command_duration", "queue_wait", "dedicated_wait"] {
+        let labels: &[(&str, &str)] = if name == "command_duration" { &[("command", "GET")] } else { &[] };
+        let sum = heard.more(&format!("cenote_{name}_seconds_sum"), labels);
+        // Milliseconds would be hundreds, and microseconds more.
+        assert!((0.25..60.0).contains(&sum), "{name}: {sum}");
+    }
+}

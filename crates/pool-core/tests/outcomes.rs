@@ -30,6 +30,42 @@ async fn a_read_that_ran_is_not_called_unsent_because_its_retry_could_not_dial()
     assert_eq!(observer.calls("get"), 1, "no retry got through");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_reply_that_came_whole_before_the_connection_ended_reaches_its_caller_and_no_other_does() {
+    const CALLS: usize = 20;
+    // `:1` and the end of the line.
+    const REPLY: usize = 4;
+    for (whole, torn) in [(13, 0), (13, 2), (0, 3), (CALLS - 1, 1)] {
+        let server = Server::start();
+        let proxy = Proxy::to(&server);
+        let pool = Pool::builder().url(proxy.url()).shared_connections(1).build().unwrap();
+        pool.start().await.unwrap();
+        proxy.stall_replies();
+        let calls: Vec<_> = (0..CALLS)
+            .map(|id| {
+                let mut conn = pool.conn();
+                tokio::spawn(async move { conn.sadd::<_, _, i64>("ids", id).await })
+            })
+            .collect();
+        eventually_async(SOON, "all ran", || async { proxy.held_replies() == CALLS * REPLY }).await;
+        proxy.truncate_reply_after(whole * REPLY + torn);
+        proxy.release();
+        let mut answered = 0;
+        for call in calls {
+            match within(SOON, call).await.unwrap() {
+                Ok(added) => answered += added as usize,
+                Err(error) => {
+                    let error = Error::from_redis(&error).expect("the pool's own error");
+                    assert_eq!(error.outcome(), Outcome::MayHaveExecuted, "{error}");
+                }
+            }
+        }
+        assert_eq!(answered, whole, "of {CALLS}, and {torn} bytes more");
+        let ids: usize = server.observer().get(&["SCARD", "ids"]);
+        assert_eq!((ids, server.observer().calls("sadd")), (CALLS, CALLS as u64), "none was sent again");
+    }
+}
+
 #[tokio::test]
 async fn a_refused_multi_is_not_called_a_discarded_transaction() {
     let server = Server::builder().arg("user", "app on >pw ~* +@all -multi").start();

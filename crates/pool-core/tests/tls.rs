@@ -2,11 +2,12 @@
 
 #![cfg(feature = "tls")]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::redis::{self, AsyncCommands};
 use cenote_pool_core::{Error, Pool, PoolBuilder};
-use cenote_testkit::{Authority, Proxy, Server, eventually, eventually_async, within};
+use cenote_testkit::{Answer, Authority, Canned, Proxy, Server, eventually, eventually_async, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -118,6 +119,22 @@ async fn a_certificate_for_another_name_is_refused_unless_that_name_is_given() {
     assert!(why.contains("another name") && why.contains("cache.internal"), "{why}");
     let pool = builder(&server, &authority).tls_server_name("cache.internal").build().unwrap();
     assert_eq!(pool.conn().ping::<String>().await.unwrap(), "PONG");
+}
+
+#[tokio::test]
+async fn the_name_is_sent_ahead_for_a_server_that_has_several() {
+    let authority = Authority::new();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let peer = Canned::answering(move |_, bytes| {
+        hears.lock().unwrap().extend_from_slice(bytes);
+        Answer::Close
+    });
+    let url = format!("rediss://{}", peer.addr());
+    let builder = Pool::builder().url(url).tls_ca_file(authority.ca_file());
+    refused(builder.tls_server_name("cache.internal")).await;
+    let name = b"cache.internal";
+    assert!(heard.lock().unwrap().windows(name.len()).any(|bytes| bytes == name));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{self, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cenote_testkit::Watchdog;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -46,6 +46,19 @@ impl AsyncWrite for Mute {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+#[test]
+fn each_connection_draws_an_age_of_its_own_from_three_quarters_of_the_setting_on() {
+    let age = Duration::from_secs(400);
+    let config = PoolConfig { connection_max_age: Some(age), ..PoolConfig::default() };
+    let (context, now) = (Context::nowhere(config), Instant::now());
+    let mut ages: Vec<_> = (0..200).filter_map(|_| Some(context.old_at(now)? - now)).collect();
+    ages.sort_unstable();
+    assert!(ages[0] >= age * 3 / 4 && ages[199] <= age, "from {:?} to {:?}", ages[0], ages[199]);
+    // For less all of them would have to lie in the same half.
+    assert!(ages[199] - ages[0] > age / 8, "from {:?} to {:?}", ages[0], ages[199]);
+    assert_eq!(Context::nowhere(PoolConfig::default()).old_at(now), None);
 }
 
 #[tokio::test]
