@@ -34,9 +34,9 @@ pub struct PoolConfig {
     /// Where Redis is: `redis://`, `unix://`, `redis+sentinel://`, or with the feature `tls` `rediss://` and
     /// `rediss+sentinel://`. Default `redis://localhost:6379/0`.
     pub url: String,
-    /// The user that sentinels know us as. Default none. The URL's is the user of the master.
+    /// The user that sentinels know us as. Default none. The URL's, or a provider's, is the user of the master.
     pub sentinel_username: Option<String>,
-    /// The password that sentinels ask for. Default none. The URL's is that of the master.
+    /// The password that sentinels ask for. Default none. The URL's, or a provider's, is that of the master.
     pub sentinel_password: Option<String>,
     /// TLS: a file of the certificates, in PEM, that may vouch for the server, in place of the platform's. Default
     /// none: the platform's.
@@ -45,7 +45,8 @@ pub struct PoolConfig {
     pub tls_cert_file: Option<PathBuf>,
     /// TLS: a file of the private key of `tls_cert_file`, in PEM. Default none.
     pub tls_key_file: Option<PathBuf>,
-    /// TLS: the name that the server's certificate must have, where it is not the URL's host. Default none: the host.
+    /// TLS: the name that the server's certificate must have, and that is sent ahead to it (SNI). Default none: the host
+    /// that is dialled.
     pub tls_server_name: Option<String>,
     /// Without it the pool never dials and the fallback answers everything. Default true.
     pub enabled: bool,
@@ -66,7 +67,8 @@ pub struct PoolConfig {
     #[serde(deserialize_with = "seconds")]
     pub health_check_interval: Duration,
     /// What connections are called in the server's `CLIENT LIST`; with it the library tells its own name and version there
-    /// (`CLIENT SETINFO`). A server or a user that does not allow it serves all the same. Default none.
+    /// (`CLIENT SETINFO`). It goes with the greeting and costs no round trip; a server or a user that does not allow it
+    /// serves all the same. Printable ASCII without spaces. Default none.
     pub client_name: Option<String>,
     /// How old a connection may become before another one takes its place; each draws its own age, from three quarters
     /// of this on. The new one is there before the old one ends, which answers what it has; exclusive connections end

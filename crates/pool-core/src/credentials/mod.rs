@@ -93,16 +93,20 @@ pub type CredentialsError = Box<dyn std::error::Error + Send + Sync>;
 pub trait CredentialsProvider: Send + Sync + 'static {
     /// What to log in with at this moment.
     ///
-    /// Called in a task of its own, several at a time. It must not call the pool that it serves.
+    /// Called in a task of its own, several at a time, in whichever runtime needs a connection. It must not call the pool
+    /// that it serves. It is dropped where it waits if it takes longer than the pool's `connect_timeout`, or if that
+    /// runtime ends, and not when the caller gives up for whom it was asked.
     ///
     /// # Errors
     ///
-    /// There are none to be had.
+    /// There are none to be had. A panic counts as that, too.
     async fn credentials(&self) -> Result<Credentials, CredentialsError>;
 
     /// Tells that [`credentials`](Self::credentials) gives others than before: by any send, when they can be had and
     /// Redis takes them. `None`, which is the default: open connections stay logged in as they are, as Redis lets them
     /// until it deletes the user.
+    ///
+    /// Called at each dial, and should only hand out a receiver. When its sender is gone there are no more changes.
     fn changes(&self) -> Option<watch::Receiver<()>> {
         None
     }
@@ -134,7 +138,9 @@ impl RotatingCredentials {
         Self(Arc::new(Rotating { current: Mutex::new(credentials), changes: watch::Sender::new(()) }))
     }
 
-    /// Replaces them. Redis must take the new ones by now, and should take the old ones for a little while longer.
+    /// Replaces them. Redis must take the new ones by now, and should take the old ones for a little while longer: this
+    /// returns at once, and connections log in one by one in the moments that follow. `CLIENT LIST` tells as whom each
+    /// is; one that Redis refuses is told in the log.
     pub fn set(&self, credentials: Credentials) {
         *self.0.current.lock() = credentials;
         self.0.changes.send_replace(());

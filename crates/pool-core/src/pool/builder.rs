@@ -45,7 +45,10 @@ impl PoolBuilder {
     }
 
     /// The master of this name, which these sentinels (`host` or `host:port`, 26379 if there is no port) know: the same
-    /// as [`url`](Self::url) with `redis+sentinel://`. A user, a password or a database of the master needs the URL.
+    /// as [`url`](Self::url) with `redis+sentinel://`, and instead of an earlier one. A user, a password or a database of
+    /// the master needs the URL, and so does TLS (`rediss+sentinel://`).
+    ///
+    /// No host at all, or one that does not parse, is an error of [`build`](Self::build).
     #[must_use]
     pub fn sentinel<H: AsRef<str>>(mut self, master: &str, hosts: impl IntoIterator<Item = H>) -> Self {
         let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
@@ -54,22 +57,23 @@ impl PoolBuilder {
         self
     }
 
-    /// The password that sentinels ask for. The URL's is that of the master.
+    /// The password that sentinels ask for. The URL's, or that of [`credentials`](Self::credentials), is the master's.
+    /// Default: none, they are asked without a login. Without sentinels it is an error of [`build`](Self::build).
     #[must_use]
     pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
         self.config.sentinel_password = Some(password.into());
         self
     }
 
-    /// The user and the password that sentinels know us by. The URL's are those of the master.
+    /// The user and the password that sentinels know us by: see [`sentinel_password`](Self::sentinel_password).
     #[must_use]
     pub fn sentinel_login(mut self, username: impl Into<String>, password: impl Into<String>) -> Self {
         self.config.sentinel_username = Some(username.into());
         self.sentinel_password(password)
     }
 
-    /// TLS: a PEM file of the certificates that may vouch for the server, in place of the platform's. It is read at
-    /// [`build`](Self::build).
+    /// TLS: a PEM file of the certificates that may vouch for the server, in place of the platform's, which is the
+    /// default. It is read once, at [`build`](Self::build), which fails if it has none or the URL does not ask for TLS.
     #[must_use]
     pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.tls_ca_file = Some(path.into());
@@ -77,7 +81,8 @@ impl PoolBuilder {
     }
 
     /// TLS: PEM files of our own certificate, with those that vouch for it, and of its private key, for a server
-    /// that asks for one. They are read at [`build`](Self::build).
+    /// that asks for one. Default: none. They are read once, at [`build`](Self::build), which fails if they do not belong
+    /// together or the URL does not ask for TLS; files that are replaced later need another pool.
     #[must_use]
     pub fn tls_identity(mut self, cert_file: impl Into<PathBuf>, key_file: impl Into<PathBuf>) -> Self {
         self.config.tls_cert_file = Some(cert_file.into());
@@ -85,7 +90,8 @@ impl PoolBuilder {
         self
     }
 
-    /// TLS: the name that the server's certificate must have, where it is not the URL's host.
+    /// TLS: the name that the server's certificate must have, and that is sent ahead to it (SNI). Default: the host that is
+    /// dialled. With it [`build`](Self::build) fails if it is no name or the URL does not ask for TLS.
     #[must_use]
     pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
         self.config.tls_server_name = Some(name.into());
@@ -117,7 +123,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Who tells the user and the password, in place of the URL: see [`CredentialsProvider`].
+    /// Who tells the user and the password, in place of the URL: see [`CredentialsProvider`]. With Sentinel they are those
+    /// of the master; sentinels have [their own](Self::sentinel_login). Default: nobody.
+    ///
+    /// With a user or a password in the URL too, [`build`](Self::build) fails.
     #[must_use]
     pub fn credentials(mut self, provider: impl CredentialsProvider) -> Self {
         self.credentials = Some(Arc::new(provider));
@@ -125,6 +134,8 @@ impl PoolBuilder {
     }
 
     /// What connections are called in the server's `CLIENT LIST`: see [`PoolConfig::client_name`]. Default: nothing.
+    /// [`build`](Self::build) fails for a name that Redis would not take: an empty one, or one with spaces or characters
+    /// beyond ASCII.
     #[must_use]
     pub fn client_name(mut self, name: impl Into<String>) -> Self {
         self.config.client_name = Some(name.into());
@@ -132,7 +143,8 @@ impl PoolBuilder {
     }
 
     /// How old a connection may become before another takes its place, without a command lost: see
-    /// [`PoolConfig::connection_max_age`]. Default: any age.
+    /// [`PoolConfig::connection_max_age`]. Default: any age. [`build`](Self::build) fails for less than a millisecond or
+    /// more than a day.
     #[must_use]
     pub fn connection_max_age(mut self, age: Duration) -> Self {
         self.config.connection_max_age = Some(age);

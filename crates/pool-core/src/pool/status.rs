@@ -37,7 +37,7 @@ pub struct Status {
     pub initialized: bool,
     /// Where Redis is, without the password.
     pub url: String,
-    /// With Sentinel: the master that the latest connection leads to, as `host:port`.
+    /// With Sentinel: the master that the latest connection leads to, as `host:port`. None before the first one.
     pub node: Option<String>,
     /// The server's version, as it greeted.
     pub server_version: Option<String>,
