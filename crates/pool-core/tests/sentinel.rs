@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use cenote_pool_core::{Error, Pool, PoolBuilder, State};
+use cenote_fallback_lru::FallbackLru;
+use cenote_pool_core::{Error, Outcome, Pool, PoolBuilder, State};
 use cenote_testkit::{
-    Sentinels, Server, StandInSentinel, Watchdog, blackhole_addr, dead_port, eventually_async, within,
+    Proxy, Sentinels, Server, StandInSentinel, Watchdog, blackhole_addr, dead_port, eventually_async, within,
 };
 use redis::AsyncCommands;
 
@@ -156,6 +157,53 @@ async fn when_the_master_says_that_it_is_none_all_connections_move() {
         new.observer().get::<i64>(&["PUBLISH", "news", "x"]) == 1
     })
     .await;
+}
+
+/// The old master executed it, and its reply is held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_under_way_when_the_master_changes_is_in_doubt_and_not_sent_to_the_new_one_and_a_read_is() {
+    let (old, new) = (Server::start(), Server::start());
+    new.observer().get::<()>(&["SET", "k", "new"]);
+    let proxy = Proxy::to(&old);
+    let sentinel = StandInSentinel::naming(proxy.addr());
+    let pool = asking(&[sentinel.addr().to_string()])
+        .shared_connections(1)
+        .socket_timeout(Duration::from_secs(60))
+        .fallback(FallbackLru::default())
+        .degrade_after(Duration::from_secs(60))
+        .degrade_after_first(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let mut conn = pool.conn();
+    let mut held = pool.dedicated().await.unwrap();
+    let mut soft = pool.degradable().unwrap();
+    let () = conn.set("k", "old").await.unwrap();
+    eventually_async(SOON, "it is listened to", || async { sentinel.listeners() == 1 }).await;
+    proxy.stall_replies();
+    let shared = tokio::spawn({
+        let mut conn = conn.clone();
+        async move { conn.sadd::<_, _, i64>("ids", "shared").await }
+    });
+    let exclusive = tokio::spawn(async move { held.sadd::<_, _, i64>("ids", "exclusive").await });
+    let overwrite = tokio::spawn(async move { soft.set::<_, _, ()>("soft", "meanwhile").await });
+    let read = tokio::spawn(async move { conn.get::<_, String>("k").await });
+    let observer = old.observer();
+    eventually_async(SOON, "all were executed", || async {
+        (observer.calls("sadd"), observer.calls("set"), observer.calls("get")) == (2, 2, 1)
+    })
+    .await;
+    sentinel.announce(new.addr());
+    for write in [shared, exclusive] {
+        let error = within(SOON, write).await.unwrap().unwrap_err();
+        let error = Error::from_redis(&error).expect("the pool's own error");
+        assert_eq!(error.outcome(), Outcome::MayHaveExecuted, "{error}");
+    }
+    assert_eq!(within(SOON, read).await.unwrap().unwrap(), "new");
+    // Whoever answered the degradable one: it is not executed at the new master.
+    let _ = within(SOON, overwrite).await.unwrap();
+    assert_eq!((new.observer().calls("sadd"), new.observer().calls("set")), (0, 1));
+    assert_eq!((observer.calls("sadd"), observer.calls("set")), (2, 2));
+    proxy.release();
 }
 
 #[tokio::test]
