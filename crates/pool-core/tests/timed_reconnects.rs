@@ -24,6 +24,9 @@ const TASKS: u64 = 20;
 /// Commands of a task in one turn, and how long a turn is.
 const BATCH: usize = 10;
 const TURN: Duration = Duration::from_millis(20);
+/// What may be on the heap beside what was there before: the pool remembers the last 256 connections that were lost
+/// with calls under way. In a minute half a kilobyte for each reconnect would be more.
+const HEAP_KB: usize = 128;
 
 #[derive(Debug, Clone, Copy)]
 struct Measure {
@@ -52,7 +55,7 @@ impl Measure {
     fn is_within(&self, before: &Self) -> bool {
         self.sockets <= before.sockets
             && self.tasks <= before.tasks
-            && self.heap_kb <= before.heap_kb + before.heap_kb / 10 + 512
+            && self.heap_kb <= before.heap_kb + HEAP_KB
             && self.resident_kb <= before.resident_kb + before.resident_kb / 10 + 8_192
     }
 }
@@ -155,7 +158,8 @@ async fn ten_thousand_commands_a_second_and_a_reconnect_every_second_leave_nothi
         (answered + failed) as f64 / took,
         pool.status().reconnects
     );
-    // A machine that does other things besides may keep half of the pace.
-    assert!(answered >= 5_000 * seconds as usize, "{answered} answered");
+    // A machine that does other things besides may lose some of the pace, of a few seconds half.
+    let pace = if is_long() { 9_000 } else { 5_000 };
+    assert!(answered >= pace * seconds as usize, "{answered} answered");
     assert!(pool.status().reconnects >= seconds);
 }
