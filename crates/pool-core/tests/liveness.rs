@@ -64,6 +64,23 @@ async fn a_node_that_became_a_replica_is_left_for_a_new_connection() {
 }
 
 #[tokio::test]
+async fn a_node_that_stays_a_replica_is_not_dialled_for_every_write_that_it_refuses() {
+    let server = Server::start();
+    let observer = server.observer();
+    observer.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+    let pool = Pool::builder().url(server.url()).shared_connections(2).build().unwrap();
+    let began = Instant::now();
+    for _ in 0..500 {
+        let error = within(SOON, pool.conn().set::<_, _, ()>("k", 1)).await.unwrap_err();
+        assert_eq!(error.code(), Some("READONLY"), "{error}");
+    }
+    let dials = pool.status().dials;
+    // Both connections, and one more each second.
+    let most = 3 + began.elapsed().as_secs();
+    assert!((3..=most).contains(&dials), "{dials} dials in {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_connection_that_lost_its_login_is_made_again() {
     let server = Server::builder().arg("user", "app on >pw ~* +@all").start();
     let url = format!("redis://app:pw@{}/0", server.addr());

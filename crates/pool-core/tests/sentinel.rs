@@ -317,6 +317,65 @@ fn connections_move_when_a_sentinel_says_so_and_in_the_next_runtime_as_well() {
     eventually_after_drop(&set);
 }
 
+async fn which(pool: &Pool) -> usize {
+    pool.conn().get("which").await.unwrap()
+}
+
+async fn until_it_moves(pool: &Pool, to: usize) {
+    let moved = async {
+        while which(pool).await != to {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(Duration::from_secs(30), moved).await;
+}
+
+/// A runtime that stands still hears nothing, and one that has ended neither; the other dials nothing any more.
+#[test]
+fn who_listened_for_all_is_followed_by_a_runtime_that_only_makes_calls() {
+    let _watchdog = Watchdog::new(Duration::from_secs(120));
+    let servers = [Server::start(), Server::start()];
+    for (index, server) in servers.iter().enumerate() {
+        server.observer().get::<()>(&["SET", "which", &index.to_string()]);
+    }
+    for ends in [false, true] {
+        let sentinel = StandInSentinel::naming(servers[0].addr());
+        let pool = asking(&[sentinel.addr().to_string()]).shared_connections(1).build().unwrap();
+        let mut runtime = if ends {
+            tokio::runtime::Builder::new_multi_thread()
+        } else {
+            tokio::runtime::Builder::new_current_thread()
+        };
+        let first = runtime.worker_threads(1).enable_all().build().unwrap();
+        let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        first.block_on(async {
+            assert_eq!(which(&pool).await, 0);
+            eventually_async(SOON, "it listens", || async { sentinel.listeners() == 1 }).await;
+        });
+        other.block_on(async { assert_eq!(which(&pool).await, 0) });
+        let dials = pool.status().dials;
+        if ends {
+            drop(first);
+            cenote_testkit::eventually(SOON, "nobody listens", || sentinel.listeners() == 0);
+            other.block_on(async {
+                let listens = async {
+                    while sentinel.listeners() == 0 {
+                        assert_eq!(which(&pool).await, 0);
+                    }
+                };
+                within(SOON, listens).await;
+            });
+            assert_eq!(pool.status().dials, dials, "calls alone see to it");
+            sentinel.announce(servers[1].addr());
+            other.block_on(until_it_moves(&pool, 1));
+        } else {
+            sentinel.announce(servers[1].addr());
+            other.block_on(until_it_moves(&pool, 1));
+            first.block_on(until_it_moves(&pool, 1));
+        }
+    }
+}
+
 fn eventually_after_drop(set: &Sentinels) {
     cenote_testkit::eventually(SOON, "the watch ends with the last handle", || listeners(set) == 0);
 }
