@@ -33,11 +33,12 @@ static OTHERS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 pub fn install(pool: Pool) -> Result<(), Pool> {
     // With this lock nobody is given a pool of its own in between, unseen.
     let others = OTHERS.lock();
-    INSTALLED.set(pool.clone())?;
-    for own in others.iter().filter(|own| serves_the_same(&pool, own)) {
+    INSTALLED.set(pool)?;
+    let Some(installed) = INSTALLED.get() else { return Ok(()) };
+    for own in others.iter().filter(|own| serves_the_same(installed, own)) {
         tracing::warn!(
             target: "cenote",
-            installed = pool.status().url,
+            installed = installed.status().url,
             own = own.status().url,
             "a pool was installed after a legacy client for its server was made: that one keeps a pool, and a budget, of its own"
         );
