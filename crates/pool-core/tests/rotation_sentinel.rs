@@ -99,6 +99,8 @@ async fn exclusive(pool: Pool, watch: Watch) {
             Ok(conn) => conn,
             Err(error) => {
                 watch.tolerate(calm, &error.into());
+                // It fails at the first poll while Redis is away: without a pause nothing else had its turn.
+                tokio::time::sleep(Duration::from_millis(1)).await;
                 continue;
             }
         };
