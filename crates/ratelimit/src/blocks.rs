@@ -3,15 +3,18 @@
 //! A debt only drains: until its time a refusal stays one, unless tokens were given back. In this process that drops the
 //! block; another process's refund is noticed after a second at the latest.
 //!
-//! A look takes no lock and writes to nothing that threads share, as refusals are what comes in floods: [`table`].
+//! A look takes no lock and writes to nothing that threads share, as refusals are what comes in floods: [`set`].
 
+mod name;
+mod set;
 mod table;
 
 use crate::call::Item;
 use crate::decision::Verdict;
 use crate::quota::Rate;
 
-use table::{Called, Table};
+pub(crate) use name::{Name, ROOM, fits};
+use table::Table;
 
 const LONGEST_US: u64 = 1_000_000;
 
@@ -31,17 +34,6 @@ struct Block {
     /// By when it is allowed, and by when all is as if nothing had been taken.
     retry: u64,
     reset: u64,
-}
-
-impl Block {
-    const NONE: Self = Self {
-        rate: Rate { drain: 1, token: 1, burst: 0 },
-        cost: 0,
-        until: 0,
-        remaining: 0,
-        retry: 0,
-        reset: 0,
-    };
 }
 
 /// What an item was told before Redis was asked.
@@ -64,26 +56,20 @@ impl Blocks {
     /// Why this item is refused, or what [`keep`](Self::keep) needs to know after Redis was asked. Times are
     /// microseconds of this process.
     pub(crate) fn find(&self, item: &Item, now: u64) -> Result<Asked, Verdict> {
-        self.look(item.tag(), &item.policy, &item.rate, item.cost, now)
+        let mut room = [0; ROOM];
+        self.look(&Name::of(&mut room, item.tag(), &item.policy), &item.rate, item.cost, now)
     }
 
     /// Whether anything was ever refused.
+    #[inline]
     pub(crate) fn in_use(&self) -> bool {
         self.table.in_use()
     }
 
-    /// As [`find`](Self::find), of a call that is none yet: `tag` is its subject, as it is in keys.
+    /// As [`find`](Self::find), of a call that is none yet.
     #[inline]
-    pub(crate) fn look(
-        &self,
-        tag: &[u8],
-        policy: &str,
-        rate: &Rate,
-        cost: u64,
-        now: u64,
-    ) -> Result<Asked, Verdict> {
-        let name = Called::of(tag, policy);
-        let Some(place) = self.table.place(&name) else { return Ok(Asked { epoch: 0, at: now }) };
+    pub(crate) fn look(&self, name: &Name<'_>, rate: &Rate, cost: u64, now: u64) -> Result<Asked, Verdict> {
+        let Some(place) = self.table.place(name) else { return Ok(Asked { epoch: 0, at: now }) };
         // Before the block: if it is dropped in between, what Redis says is of before, too.
         let asked = Asked { epoch: place.epoch(), at: now };
         let Some(block) = place.find() else { return Ok(asked) };
@@ -113,7 +99,8 @@ impl Blocks {
 
     /// Redis refused it; its reply is here now.
     pub(crate) fn keep(&self, item: &Item, verdict: &Verdict, asked: Asked, now: u64) {
-        let name = Called::of(item.tag(), &item.policy);
+        let mut room = [0; ROOM];
+        let name = Name::of(&mut room, item.tag(), &item.policy);
         let Some(place) = self.table.place(&name) else { return };
         // Redis decided between the two times. We ask it again as if it had been the first, and tell callers to come
         // again as if it had been the second.
@@ -131,7 +118,8 @@ impl Blocks {
     /// Something was given back.
     pub(crate) fn drop_all(&self, items: &[Item]) {
         for item in items {
-            let name = Called::of(item.tag(), &item.policy);
+            let mut room = [0; ROOM];
+            let name = Name::of(&mut room, item.tag(), &item.policy);
             let Some(place) = self.table.place(&name) else { return };
             place.forget();
         }

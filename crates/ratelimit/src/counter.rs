@@ -1,5 +1,6 @@
 //! A number that only grows, and its like for whichever recorder of metrics the program has.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Counters by their names as fields of what users see, each with its metric.
@@ -34,15 +35,23 @@ pub(crate) const LANES: usize = 8;
 struct Lane(AtomicU64);
 
 thread_local! {
-    static LANE: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % LANES
-    };
+    /// More than there are, until the thread has one: so a look at it is a look, and no call.
+    static LANE: Cell<usize> = const { Cell::new(LANES) };
 }
 
 /// Which of the lanes is this thread's.
+#[inline]
 pub(crate) fn lane() -> usize {
-    LANE.try_with(|lane| *lane).unwrap_or(0)
+    let lane = LANE.get();
+    if lane < LANES { lane } else { first_lane() }
+}
+
+#[cold]
+fn first_lane() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let lane = NEXT.fetch_add(1, Ordering::Relaxed) % LANES;
+    LANE.set(lane);
+    lane
 }
 
 pub(crate) struct Counter {
@@ -71,10 +80,12 @@ impl Counter {
         self.lanes.iter().map(|lane| lane.0.load(Ordering::Relaxed)).sum()
     }
 
+    #[inline]
     pub(crate) fn one(&self) {
         self.add(1);
     }
 
+    #[inline]
     pub(crate) fn add(&self, count: usize) {
         if count == 0 {
             return;

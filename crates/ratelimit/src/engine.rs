@@ -287,11 +287,22 @@ impl Engine {
         decision
     }
 
+    /// As [`told`](Self::told), of what is not moved for it.
+    #[inline]
+    pub(crate) fn refused_locally(&self, decision: &mut Decision) {
+        self.counters.blocked_locally.one();
+        if self.shadow {
+            (decision.allowed, decision.shadow) = (true, true);
+            self.counters.shadowed.one();
+        }
+    }
+
     fn here(&self) -> Here<'_> {
         Here { now: self.now(), nodes: self.nodes.count(), seeds: self.seeds.as_ref() }
     }
 
     /// Microseconds of this process.
+    #[inline]
     pub(crate) fn now(&self) -> u64 {
         // Without Redis a test's time is this process's.
         if let Some(now) = self.injected.as_ref().filter(|_| self.embedded) {

@@ -50,9 +50,11 @@ pub(crate) fn text(subject: &(impl Display + ?Sized)) -> String {
     subject.to_string()
 }
 
-/// It is in a key as it is.
+/// It is in a key as it is. Most are, so all of it is looked at.
+#[inline]
 pub(crate) fn is_plain(subject: &[u8]) -> bool {
-    (1..=MAX_SUBJECT).contains(&subject.len()) && subject.iter().all(|byte| PLAIN[usize::from(*byte)])
+    (1..=MAX_SUBJECT).contains(&subject.len())
+        && subject.iter().fold(true, |all, byte| all & PLAIN[usize::from(*byte)])
 }
 
 const PLAIN: [bool; 256] = {

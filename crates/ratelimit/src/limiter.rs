@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
 
+use crate::blocks::{Name, ROOM};
 use crate::builder::{RateLimiterBuilder, Resolver};
 use crate::call::{Charge, Item, Items};
-use crate::decision::Decision;
+use crate::decision::{Decision, Verdict};
 use crate::engine::{Engine, Looked};
 use crate::error::Error;
 use crate::key::{self, text};
@@ -43,9 +44,13 @@ pub(crate) struct Inner {
     pub(crate) leases: Option<Leases>,
 }
 
+/// A policy that refused the same a moment ago.
+type Refusal<'a> = (&'a Policy, Rate, Verdict);
+
 /// A call, once this process has looked at what it knows.
 enum AtOnce<'a> {
-    Decided(Decision),
+    Refused(Refusal<'a>),
+    Decided(Result<Decision, Error>),
     Asks(Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send + 'a>>),
 }
 
@@ -71,7 +76,12 @@ impl RateLimiter {
     ///
     /// A quota of the [resolver](RateLimiterBuilder::resolver) that cannot be kept.
     pub async fn check(&self, key: &(impl Display + Sync + ?Sized)) -> Result<Decision, Error> {
-        self.check_n(key, 1).await
+        let asks = match self.look(key, 1) {
+            AtOnce::Refused(refusal) => return Ok(self.refused(refusal)),
+            AtOnce::Decided(decision) => return decision,
+            AtOnce::Asks(asks) => asks,
+        };
+        asks.await
     }
 
     /// Takes `cost` tokens of `key`, of each policy, or none at all.
@@ -80,14 +90,27 @@ impl RateLimiter {
     ///
     /// [`InvalidCost`](crate::InvalidCost) when it is more than a policy ever lets through at once.
     pub async fn check_n(&self, key: &(impl Display + Sync + ?Sized), cost: u64) -> Result<Decision, Error> {
-        let subject = Subject::of(key);
-        // Refusals come in floods.
-        if let Some(decision) = self.refused_before(subject.as_bytes(), cost) {
-            return Ok(decision);
-        }
-        match self.at_once(subject.as_str(), cost)? {
-            AtOnce::Decided(decision) => Ok(decision),
-            AtOnce::Asks(decision) => decision.await,
+        let asks = match self.look(key, cost) {
+            AtOnce::Refused(refusal) => return Ok(self.refused(refusal)),
+            AtOnce::Decided(decision) => return decision,
+            AtOnce::Asks(asks) => asks,
+        };
+        asks.await
+    }
+
+    /// No part of the call's own future, into which all that it has would be moved.
+    #[inline]
+    fn look(&self, key: &(impl Display + ?Sized), cost: u64) -> AtOnce<'_> {
+        // Refusals come in floods. The clock first: nothing of what follows until it is compared waits for it.
+        let now = self.remembers().then(|| self.inner.engine.now());
+        let mut subject = Subject::new();
+        subject.take(key);
+        match now.and_then(|now| self.refused_before(&mut subject, cost, now)) {
+            Some(refusal) => AtOnce::Refused(refusal),
+            None => {
+                let other = self.at_once(subject.as_str(), cost);
+                other.unwrap_or_else(|error| AtOnce::Decided(Err(error)))
+            }
         }
     }
 
@@ -96,32 +119,55 @@ impl RateLimiter {
     fn at_once(&self, subject: &str, cost: u64) -> Result<AtOnce<'_>, Error> {
         if let Some(leases) = &self.inner.leases {
             return Ok(match self.spend(leases, subject, cost)? {
-                Some(decision) => AtOnce::Decided(decision),
+                Some(decision) => AtOnce::Decided(Ok(decision)),
                 None => AtOnce::Asks(Box::pin(self.check_leased(leases, subject.to_owned(), cost))),
             });
         }
         let engine = &self.inner.engine;
         let items = self.items(subject, cost)?;
         Ok(match engine.blocked(&items) {
-            Looked::Refused(decision) => AtOnce::Decided(engine.told(decision)),
+            Looked::Refused(decision) => AtOnce::Decided(Ok(engine.told(decision))),
             Looked::Unknown(asked) => {
                 AtOnce::Asks(Box::pin(async move { engine.charge_unblocked(&items, asked).await }))
             }
         })
     }
 
-    /// A look at recent refusals before a call is made of it, for the one policy that most limiters have. A resolver is
-    /// asked once in a call, so not here.
+    /// Whether refusals of calls by key are remembered for the one policy that most limiters have. A resolver is asked once in
+    /// a call, so not for that.
     #[inline]
-    fn refused_before(&self, subject: &[u8], cost: u64) -> Option<Decision> {
-        let Inner { engine, policies, resolver: None, leases: None, .. } = &*self.inner else { return None };
-        let ([policy], true) = (&policies[..], engine.blocks.in_use()) else { return None };
+    fn remembers(&self) -> bool {
+        let Inner { engine, policies, resolver, leases, .. } = &*self.inner;
+        resolver.is_none() && leases.is_none() && policies.len() == 1 && engine.blocks.in_use()
+    }
+
+    /// A look at them, before a call is made of it.
+    #[inline]
+    fn refused_before(&self, subject: &mut Subject, cost: u64, now: u64) -> Option<Refusal<'_>> {
+        let Inner { engine, policies, .. } = &*self.inner;
+        let policy = policies.first()?;
         let rate = policy.rate();
-        if cost > rate.burst || !key::is_plain(subject) {
+        if cost > rate.burst || !key::is_plain(subject.as_bytes()) {
             return None;
         }
-        let verdict = engine.blocks.look(subject, &policy.name, &rate, cost, engine.now()).err()?;
-        Some(engine.told(Decision::refused_before((policy.copy_of_name(), rate), verdict)))
+        let mut room;
+        let name = match subject.name(&policy.name) {
+            Some(name) => name,
+            None => {
+                room = [0; ROOM];
+                Name::of(&mut room, subject.as_bytes(), &policy.name)
+            }
+        };
+        let verdict = engine.blocks.look(&name, &rate, cost, now).err()?;
+        Some((policy, rate, verdict))
+    }
+
+    /// Made where it goes: of a decision that is moved about each move waits for the last.
+    #[inline]
+    fn refused(&self, (policy, rate, verdict): Refusal<'_>) -> Decision {
+        let mut decision = Decision::refused_before((policy.copy_of_name(), rate), verdict);
+        self.inner.engine.refused_locally(&mut decision);
+        decision
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.

@@ -20,6 +20,7 @@ impl Policy {
         Self { name: name.into(), copies: std::array::from_fn(|_| name.into()), rate: AtomicCell::new(rate) }
     }
 
+    #[inline]
     pub(crate) fn rate(&self) -> Rate {
         self.rate.load()
     }
@@ -30,6 +31,7 @@ impl Policy {
     }
 
     /// The name, for a decision of this thread.
+    #[inline]
     pub(crate) fn copy_of_name(&self) -> Arc<str> {
         self.copies[counter::lane()].clone()
     }

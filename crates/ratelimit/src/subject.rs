@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use crate::blocks::{self, Name};
+
 const SHORT: usize = 96;
 
 pub(crate) struct Subject {
@@ -13,13 +15,27 @@ pub(crate) struct Subject {
 
 impl Subject {
     #[inline]
-    pub(crate) fn of(key: &(impl Display + ?Sized)) -> Self {
-        let mut subject = Self { short: [0; SHORT], length: 0, long: String::new() };
-        // Only a `Display` that fails can fail here, and then `to_string` would panic: what it wrote is the text.
-        let _ = write!(subject, "{key}");
-        subject
+    pub(crate) const fn new() -> Self {
+        Self { short: [0; SHORT], length: 0, long: String::new() }
     }
 
+    /// Where it is, as it is not small.
+    #[inline]
+    pub(crate) fn take(&mut self, key: &(impl Display + ?Sized)) {
+        // Only a `Display` that fails can fail here, and then `to_string` would panic: what it wrote is the text.
+        let _ = write!(self, "{key}");
+    }
+
+    /// With a policy, if both are as short as most are: what a refusal of it is kept under. The text stays as it is.
+    #[inline]
+    pub(crate) fn name(&mut self, policy: &str) -> Option<Name<'_>> {
+        if !self.long.is_empty() || !blocks::fits(self.length, policy) {
+            return None;
+        }
+        self.short.first_chunk_mut().map(|room| Name::after(room, self.length, policy))
+    }
+
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         if self.long.is_empty() { &self.short[..self.length] } else { self.long.as_bytes() }
     }
@@ -58,10 +74,15 @@ mod tests {
     fn it_is_the_text_whatever_its_length() {
         for length in [0, 1, 95, 96, 97, 300] {
             let text: String = "aß日".chars().cycle().take(length).collect();
-            assert_eq!(Subject::of(&text).as_str(), text);
-            assert_eq!(Subject::of(&text).as_bytes(), text.as_bytes());
+            let of = |text: &dyn Display| {
+                let mut subject = Subject::new();
+                subject.take(text);
+                subject
+            };
+            assert_eq!(of(&text).as_str(), text);
+            assert_eq!(of(&text).as_bytes(), text.as_bytes());
             // In two pieces, which meet at the edge.
-            assert_eq!(Subject::of(&format_args!("{text}{length}")).as_str(), format!("{text}{length}"));
+            assert_eq!(of(&format_args!("{text}{length}")).as_str(), format!("{text}{length}"));
         }
     }
 }
