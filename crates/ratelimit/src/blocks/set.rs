@@ -68,7 +68,7 @@ impl Set {
         let version = self.version.load(Ordering::Acquire);
         let found = self.search(tag, name);
         fence(Ordering::Acquire);
-        let same = version % 2 == 0 && self.version.load(Ordering::Relaxed) == version;
+        let same = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         same.then_some(found).ok_or(Torn)
     }
 
