@@ -123,6 +123,18 @@ async fn an_outage_is_heard_from_its_first_error_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_call_that_the_outage_refuses_is_an_error_and_no_retry() {
+    let heard = Heard::new().await;
+    let pool = pool(format!("redis://{}", dead_port())).build().unwrap();
+    let mut conn = pool.conn();
+    for _ in 0..20 {
+        within(SOON, conn.incr::<_, _, i64>("k", 1)).await.unwrap_err();
+    }
+    assert_eq!(heard.more("cenote_command_errors_total", &[("error", "unavailable")]), 20.0);
+    assert_eq!(heard.more("cenote_retries_total", &[]), 0.0);
+}
+
+#[tokio::test]
 async fn a_pool_that_goes_in_an_outage_takes_its_gauges_with_it() {
     let heard = Heard::new().await;
     let pool = pool(format!("redis://{}", dead_port()))

@@ -129,6 +129,7 @@ async fn a_span_says_what_became_of_a_call_that_was_not_answered() {
     assert!(!left.contains("error.type"), "{left}");
     proxy.release();
 
+    let before = spans.log.text().len();
     let away = Pool::builder().url(format!("redis://{}", dead_port())).build().unwrap();
     let mut conn = away.conn();
     eventually_async(SOON, "Redis is known to be away", || {
@@ -139,4 +140,6 @@ async fn a_span_says_what_became_of_a_call_that_was_not_answered() {
     spans.next();
     conn.get::<_, Value>("k").await.unwrap_err();
     assert_has(&spans.next(), &["error.type=unavailable", "cenote.outcome=not_sent"]);
+    let told = spans.log.text().split_off(before);
+    assert!(!told.contains("a call is tried again"), "what the breaker refuses is not tried again:\n{told}");
 }

@@ -122,13 +122,13 @@ async fn try_again(
                 if !harmless || retries == 0 || now >= deadline {
                     return failed(error);
                 }
-                retries -= 1;
-                conn.shared.context.meters.retried();
-                tracing::debug!(target: "cenote::command", %error, "a call is tried again");
                 // The breaker's word is final: it knows of the outage what this call would find out again.
                 if let Err(refusal) = current_runtime().and_then(|handle| conn.admit(&handle)) {
                     return failed(if error.kind() == Kind::Away { error } else { refusal });
                 }
+                retries -= 1;
+                conn.shared.context.meters.retried();
+                tracing::debug!(target: "cenote::command", %error, "a call is tried again");
             }
         }
         match attempt(conn, payload, deadline, now).await {
