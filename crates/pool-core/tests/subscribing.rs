@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cenote_fallback_lru::FallbackLru;
 use cenote_pool_core::{Error, Event, Invalidation, Outcome, Pool, Subscriber, SubscriptionKind};
-use cenote_testkit::{Server, dead_port, eventually_async, within};
+use cenote_testkit::{Log, Proxy, Server, dead_port, eventually_async, within};
 use redis::AsyncCommands;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -324,6 +324,21 @@ async fn a_subscriber_of_a_closed_pool_is_told_so() {
         assert!(subscriber.subscribe("more").await.unwrap_err().is_closed());
     }
     eventually_async(SOON, "no connection is left", async || server.observer().client_count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_that_nobody_used_any_more_announces_no_gap() {
+    let log = Log::capture();
+    let server = Server::start();
+    let proxy = Proxy::to(&server);
+    let pool = pool(&proxy.url());
+    pool.subscriber().subscribe("news").await.unwrap();
+    proxy.cut();
+    proxy.pass();
+    eventually_async(SOON, "the loss is noted", async || pool.status().last_error.is_some()).await;
+    let (url, log) = (pool.status().url, log.text());
+    let told: Vec<_> = log.lines().filter(|line| line.contains(&url) && line.contains("a gap")).collect();
+    assert!(told.is_empty(), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -184,6 +184,24 @@ fn files_that_cannot_be_used_are_told_when_the_pool_is_built() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_says_of_a_connection_that_the_pool_ends_is_no_loss() {
+    let authority = Authority::new();
+    let server = server(&authority);
+    for _ in 0..20 {
+        let pool = builder(&server, &authority).build().unwrap();
+        pool.subscriber().subscribe("news").await.unwrap();
+        within(SOON, pool.close()).await;
+        eventually_async(SOON, "its connection is gone", || async { pool.status().connections_in_use == 0 })
+            .await;
+        // Its task has its turn.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(pool.status().last_error, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_connection_is_made_again_and_its_write_not_repeated() {
     let authority = Authority::new();
     let server = server(&authority);

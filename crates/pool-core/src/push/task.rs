@@ -169,6 +169,10 @@ impl Work {
             self.backoff.reset();
             self.failing = None;
         }
+        // Its end was ours: the server hangs up in answer to it, and may be heard of first.
+        if hub.has_ended() {
+            return true;
+        }
         let (why, farewell, silent) = match end {
             End::Outside | End::Deserted => return true,
             _ if moves => ("another server is the master now".to_owned(), Farewell::Abort, false),
@@ -194,12 +198,15 @@ impl Work {
         };
         hub.leave_connection(farewell);
         let error = Error::not_sent(Kind::Cut, why);
-        if let Some(left_out) = self.context.chronicle.admit(Instant::now()) {
+        let subscriptions = hub.subscriptions();
+        if subscriptions > 0
+            && let Some(left_out) = self.context.chronicle.admit(Instant::now())
+        {
             tracing::warn!(
                 target: "cenote",
                 address = %self.context.target,
                 cause = error.message(),
-                subscriptions = hub.subscriptions(),
+                subscriptions,
                 lines_left_out = left_out,
                 "the push connection is lost: its subscribers will be told of a gap"
             );
@@ -246,5 +253,79 @@ struct Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         self.bench.unhold(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{self, Poll};
+
+    use tokio::io::{AsyncRead, ReadBuf, join, sink};
+
+    use super::*;
+    use crate::budget::Held;
+    use crate::config::PoolConfig;
+    use crate::dial::Greeting;
+
+    /// A server that hangs up.
+    struct HangsUp<F>(F);
+
+    impl<F: FnMut() -> io::Result<()> + Unpin> AsyncRead for HangsUp<F> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready((self.0)())
+        }
+    }
+
+    /// Serves a connection that ends with `how` just after `before`: whether it is replaced, and what loss is told.
+    async fn serve(before: fn(&Hub), how: fn() -> io::Result<()>) -> (bool, Option<String>) {
+        let context = Arc::new(Context::nowhere(PoolConfig::default()));
+        let handle = Handle::current();
+        let hub = Hub::new(handle.id());
+        let guard = Guard { hub: hub.clone(), home: Weak::new() };
+        let held = Held::new(context.budget.clone(), context.budget.try_acquire().expect("a fresh budget"));
+        let hang_up = move || {
+            before(&hub);
+            how()
+        };
+        let io = Box::new(join(HangsUp(hang_up), sink()));
+        let connection = Connection { io, held, greeting: Greeting::default(), renewal: None };
+        let mut work = Work { handle, backoff: context.backoff(), failing: None, context: context.clone() };
+        let over = work.serve(&guard, connection).await;
+        (!over, context.seen.last_error.lock().clone())
+    }
+
+    fn reset() -> io::Result<()> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_because_the_pool_closes_is_no_loss() {
+        let close = |hub: &Hub| hub.end(&Error::closed(), Farewell::Finish);
+        assert_eq!(serve(close, || Ok(())).await, (false, None));
+        assert_eq!(serve(close, reset).await, (false, None));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_because_nobody_subscribed_any_more_is_no_loss() {
+        let desert = |hub: &Hub| {
+            hub.state().lock().deserted = Some(Instant::now());
+            assert!(hub.leave_if_deserted());
+        };
+        assert_eq!(serve(desert, || Ok(())).await, (false, None));
+        assert_eq!(serve(desert, reset).await, (false, None));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_hangs_up_on_its_own_is_one() {
+        let (replaced, noted) = serve(|_| {}, || Ok(())).await;
+        assert!(replaced && noted.unwrap().contains("Redis closed the push connection"));
+        let (replaced, noted) = serve(|_| {}, reset).await;
+        assert!(replaced && noted.unwrap().contains("the push connection to Redis was lost"));
     }
 }
