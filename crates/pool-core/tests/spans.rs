@@ -1,11 +1,16 @@
 //! A span for each call, with OpenTelemetry's names, and with nothing in it of what was called with.
 
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cenote_pool_core::Pool;
 use cenote_testkit::{Log, Proxy, Server, dead_port, eventually_async, within};
 use redis::{AsyncCommands, Value};
 use tokio::sync::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 const SECRET: &str = "hunter2-swordfish";
 const SOON: Duration = Duration::from_secs(10);
@@ -102,6 +107,59 @@ async fn each_call_is_a_span_with_opentelemetrys_names_and_no_word_of_its_keys_o
     let logged = spans.log.text();
     let told: Vec<_> = logged.lines().filter(|line| !line.contains("a call is tried again")).collect();
     assert!(!told.join("\n").contains("hunter2"), "{logged}");
+}
+
+/// The fields of spans that come as signed whole numbers: exporters to OpenTelemetry take no others for numbers.
+#[derive(Clone, Default)]
+struct Numbers(Arc<parking_lot::Mutex<Vec<(&'static str, i64)>>>);
+
+impl Visit for Numbers {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.lock().push((field.name(), value));
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}
+
+impl Subscriber for Numbers {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        attributes.record(&mut self.clone());
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[tokio::test]
+async fn numbers_are_told_as_numbers_that_opentelemetry_knows() {
+    let _alone = ALONE.lock().await;
+    let server = Server::start();
+    let pool = Pool::builder().url(server.url()).build().unwrap();
+    let mut conn = pool.conn();
+    pool.start().await.unwrap();
+    // First, as a subscriber that is installed is asked once for all of what it wants.
+    let _spans = Spans::new();
+    let numbers = Numbers::default();
+    let _here = tracing::subscriber::set_default(numbers.clone());
+    let mut pipeline = redis::pipe();
+    pipeline.get("a").get("b");
+    let _: Vec<Value> = pipeline.query_async(&mut conn).await.unwrap();
+    let told = numbers.0.lock().clone();
+    assert_eq!(told, [("db.operation.batch.size", 2), ("server.port", i64::from(server.port()))]);
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ impl Operation {
     }
 
     /// How many commands it has, if it is a batch.
-    pub(super) fn batch(self) -> Option<u64> {
-        (self.form != Form::One && self.commands != 1).then_some(self.commands as u64)
+    pub(super) fn batch(self) -> Option<i64> {
+        (self.form != Form::One && self.commands != 1).then_some(self.commands as i64)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         let one = |cmd: &Cmd| Operation::of(Payload::One(cmd)).to_string();
         assert_eq!(one(redis::cmd("get").arg("secret")), "GET");
         assert_eq!(one(&redis::cmd("hunter2")), "other");
-        let table: [(&[&str], bool, &str, Option<u64>); 6] = [
+        let table: [(&[&str], bool, &str, Option<i64>); 6] = [
             (&["GET", "get"], false, "PIPELINE GET", Some(2)),
             (&["GET", "SET"], false, "PIPELINE", Some(2)),
             (&["GET", "hunter2"], false, "PIPELINE", Some(2)),

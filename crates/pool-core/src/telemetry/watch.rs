@@ -126,7 +126,7 @@ impl Drop for Watched {
 }
 
 /// Whoever follows these spans asks for them by name, so that nobody gets one for each command who only wants to read
-/// the log of a service: hence `DEBUG`.
+/// the log of a service: hence `DEBUG`. Numbers are `i64`: `tracing-opentelemetry` makes strings of others.
 fn span(server: &Server, operation: Operation, connection: &'static str) -> Span {
     let name: DisplayValue<Operation> = display(operation);
     tracing::debug_span!(
@@ -139,7 +139,7 @@ fn span(server: &Server, operation: Operation, connection: &'static str) -> Span
         "db.operation.name" = &name,
         "db.operation.batch.size" = operation.batch(),
         "server.address" = server.address,
-        "server.port" = server.port,
+        "server.port" = server.port.map(i64::from),
         "cenote.connection" = connection,
         "db.response.status_code" = Empty,
         "error.type" = Empty,
