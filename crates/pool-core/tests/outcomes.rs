@@ -67,6 +67,21 @@ async fn each_reply_that_came_whole_before_the_connection_ended_reaches_its_call
 }
 
 #[tokio::test]
+async fn an_exclusive_connection_that_does_not_come_in_time_is_told_with_address_and_limit() {
+    let mute = Canned::answering(|_, _| Answer::Silence);
+    let builder = Pool::builder().url(mute.url()).connect_timeout(Duration::from_secs(60));
+    let pool = builder.socket_timeout(Duration::from_millis(50)).build().unwrap();
+    let error = pool.dedicated().await.unwrap_err();
+    assert!(error.is_timeout() && error.outcome() == Outcome::NotSent, "{error:?}");
+    let url = pool.status().url;
+    let told = format!(
+        "an exclusive connection to Redis at {url} reached its limit of 50ms (REDIS_SOCKET_TIMEOUT): waiting for a \
+         connection (the command was not sent)"
+    );
+    assert_eq!(error.to_string(), told);
+}
+
+#[tokio::test]
 async fn a_refused_multi_is_not_called_a_discarded_transaction() {
     let server = Server::builder().arg("user", "app on >pw ~* +@all -multi").start();
     let pool = Pool::builder().url(format!("redis://app:pw@{}/0", server.addr())).build().unwrap();

@@ -10,7 +10,7 @@ use super::bench::{Entry, Place, Unserved};
 use super::connection::Dedicated;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Lane, Use, launch};
-use crate::pool::{Shared, current_runtime};
+use crate::pool::{Context, Shared, current_runtime};
 
 pub(crate) async fn check_out(
     shared: Arc<Shared>,
@@ -37,9 +37,27 @@ pub(crate) async fn check_out(
     } else {
         dedicated.make_clean(&handle, began + limit).await
     };
-    // What may have been executed was ours, and nothing of the caller's.
-    ready.map_err(|error| error.with_outcome(Outcome::NotSent))?;
+    ready.map_err(|error| match error.kind() {
+        Kind::Timeout => out_of_time(&dedicated.shared.context, limit, &error),
+        // What may have been executed was ours, and nothing of the caller's.
+        _ => error.with_outcome(Outcome::NotSent),
+    })?;
     Ok(dedicated)
+}
+
+/// Where to, by which limit, and what has come to be known of Redis meanwhile.
+fn out_of_time(context: &Context, limit: Duration, error: &Error) -> Error {
+    let waited = format!(
+        "an exclusive connection to Redis at {} reached its limit of {limit:?} (REDIS_SOCKET_TIMEOUT): {}",
+        context.target,
+        error.message()
+    );
+    match context.breaker.admit() {
+        Err(known) if known.kind() == Kind::Away => {
+            known.retold(Kind::Timeout, format!("{waited}; {}", known.message()))
+        }
+        _ => Error::not_sent(Kind::Timeout, waited),
+    }
 }
 
 pub(super) fn new_lane(shared: &Arc<Shared>, handle: &Handle) -> Arc<Lane> {
@@ -87,4 +105,24 @@ pub(crate) fn may_be_exclusive(shared: &Shared) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PoolConfig;
+
+    #[test]
+    fn whoever_waits_in_vain_is_told_what_is_known_of_redis_meanwhile() {
+        let context = Context::nowhere(PoolConfig::default());
+        let late = Error::not_sent(Kind::Timeout, "waiting for a connection");
+        let (address, limit) = (context.target.to_string(), Duration::from_millis(700));
+        let told = out_of_time(&context, limit, &late);
+        assert!(told.is_timeout() && told.message().contains(&address), "{told}");
+        assert!(told.message().ends_with("700ms (REDIS_SOCKET_TIMEOUT): waiting for a connection"), "{told}");
+        let why = "the credentials provider gave none within 250ms";
+        context.breaker.trip(&Error::not_sent(Kind::Away, why), Instant::now());
+        let told = out_of_time(&context, limit, &late);
+        assert!(told.is_timeout() && told.message().contains(&format!("a connection; {why}")), "{told}");
+    }
 }

@@ -31,7 +31,7 @@ use crate::transport::Farewell;
 /// **Cancel safety.** Dropped with a command unanswered, the connection is closed and never handed out again.
 /// Otherwise it goes back to the pool, and is reset before its next holder gets it if a command changed it.
 pub struct Dedicated {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     lane: Arc<Lane>,
     place: Option<Place>,
     held: u64,
