@@ -91,11 +91,16 @@ impl Breaker {
         let inner = self.inner.lock();
         let outage = inner.outage.as_ref()?;
         let wait = inner.due.map_or(Duration::ZERO, |due| due.saturating_duration_since(now));
+        let next = if inner.trying && !wait.is_zero() {
+            // What is due is the limit of that try, and no pause.
+            "a try is under way".to_owned()
+        } else {
+            format!("next try in {} ms", wait.as_millis())
+        };
         let message = format!(
-            "{} (down for {:.1} s; next try in {} ms)",
+            "{} (down for {:.1} s; {next})",
             outage.cause.message(),
             now.saturating_duration_since(outage.since).as_secs_f64(),
-            wait.as_millis()
         );
         Some(outage.cause.retold(Kind::Away, message))
     }
@@ -251,5 +256,28 @@ impl Breaker {
         let mut inner = self.inner.lock();
         inner.due = None;
         self.gate.swap(SHUT, Ordering::AcqRel) != SHUT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_how_long_the_pause_is_or_that_a_try_is_under_way() {
+        let ms = Duration::from_millis;
+        let breaker = Breaker::new(Backoff::new(ms(50), ms(240), ms(900)), ms(500));
+        let began = Instant::now();
+        let lease = breaker.trip(&Error::not_sent(Kind::Away, "why"), began).unwrap();
+        let told = |after: u64| breaker.refusal(began + ms(after)).unwrap().message().to_owned();
+        let pause = |told: String| {
+            let rest = told.strip_prefix("why (down for 0.0 s; next try in ").unwrap().strip_suffix(" ms)");
+            rest.unwrap().parse::<u64>().unwrap()
+        };
+        assert!((25..=50).contains(&pause(told(0))), "{}", told(0));
+        assert!(breaker.begin(lease, began + ms(50)));
+        assert_eq!(told(51), "why (down for 0.1 s; a try is under way)");
+        assert!(!breaker.failed(lease, &Error::not_sent(Kind::Away, "why"), began));
+        assert!((50..=100).contains(&pause(told(0))), "{}", told(0));
     }
 }
