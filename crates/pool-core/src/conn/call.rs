@@ -95,6 +95,9 @@ async fn try_again(
     began: Instant,
     mut error: Error,
 ) -> Result<Answer, Failure> {
+    // What is refused at once waits for nothing: without this a loop of calls would never let the runtime's other tasks
+    // run, those that look for Redis among them.
+    tokio::task::coop::consume_budget().await;
     let limit = conn.timeout;
     let deadline = began + limit;
     let mut retries = conn.shared.context.config.max_retries;

@@ -151,6 +151,12 @@ impl Conn {
         }
     }
 
+    /// As in a call that is refused at once, others get their turn.
+    pub(crate) async fn call_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
+        tokio::task::coop::consume_budget().await;
+        self.execute_locally(payload)
+    }
+
     pub(crate) fn execute_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
         self.shared.context.breaker.admit()?;
         let fallback = self.shared.fallback.as_ref();
@@ -168,7 +174,7 @@ impl ConnectionLike for Conn {
         let payload = Payload::One(cmd);
         if self.shared.embedded {
             return Box::pin(async move {
-                let value = answer::one(self.execute_locally(payload))?;
+                let value = answer::one(self.call_locally(payload).await)?;
                 Ok(if cmd.is_no_response() { Value::Nil } else { value })
             });
         }
@@ -199,7 +205,7 @@ impl ConnectionLike for Conn {
                 return Ok(Vec::new());
             }
             if self.shared.embedded {
-                return answer::many(self.execute_locally(payload), pipeline, offset, count);
+                return answer::many(self.call_locally(payload).await, pipeline, offset, count);
             }
             payload.commands().try_for_each(command::check_shared)?;
             let result = self.call_for(payload).await.map_err(|failure| failure.error);

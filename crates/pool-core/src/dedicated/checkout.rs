@@ -19,6 +19,8 @@ pub(crate) async fn check_out(
     let limit = shared.context.config.socket_timeout;
     let began = Instant::now();
     let handle = current_runtime()?;
+    // As in a call that is refused at once.
+    tokio::task::coop::consume_budget().await;
     shared.admit(&handle)?;
     let found = wait_for_place(&shared, &handle, began, limit).await;
     shared.context.meters.dedicated_waited(began.elapsed());

@@ -175,7 +175,7 @@ impl DegradableConn {
 
     async fn run(&mut self, payload: Payload<'_>) -> Result<(Replies, Source, bool), Error> {
         if self.shared.embedded {
-            return Ok((self.conn.execute_locally(payload)?, Source::Fallback, false));
+            return Ok((self.conn.call_locally(payload).await?, Source::Fallback, false));
         }
         for cmd in payload.commands() {
             command::check_shared(cmd)?;
