@@ -7,9 +7,7 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
-use cenote_testkit::{
-    Answer, Authority, Canned, Server, StandInSentinel, blackhole_addr, dead_port, eventually,
-};
+use cenote_testkit::{Answer, Canned, Server, StandInSentinel, blackhole_addr, dead_port, eventually};
 use serde_json::Value;
 
 use common::{Ended, Running, SOON, assert_plain, cenote, ended};
@@ -338,43 +336,6 @@ fn a_server_that_stops_at_any_step_is_told_there_and_nothing_is_guessed_behind_i
 fn what_sends_back_what_it_is_sent_is_no_redis() {
     let echo = Canned::answering(|_, asked| Answer::Send(asked.to_vec()));
     told(&echo.url(), 8, "resp3", &["what answers is not Redis"]);
-}
-
-#[test]
-fn tls_is_spoken_where_the_url_asks_for_it_and_what_hinders_it_is_told() {
-    let authority = Authority::new();
-    let server = cache().password("hunter2").tls(&authority, &authority.issue("127.0.0.1"), false).start();
-    let url = format!("rediss://:hunter2@{}", server.tls_addr());
-    let told = |url: &str, ca: Option<&Authority>| {
-        let mut command = cenote(&["doctor", "--url", url, "--timeout", "1"]);
-        command.envs(ca.map(|authority| ("REDIS_TLS_CA_FILE", authority.ca_file())));
-        let Ended { code, out, .. } = ended(&mut command);
-        (code, out.lines().next().unwrap_or_default().to_owned(), out)
-    };
-    let (code, _, out) = told(&url, Some(&authority));
-    assert!(code == Some(0) && out.contains("certificate is one that is trusted here"), "{out}");
-
-    let (code, first, out) = told(&url, Some(&Authority::new()));
-    assert!(code == Some(8) && first.contains("nobody who is trusted here"), "{out}");
-    // Its plain port does not know what to make of a handshake, and may wait for more.
-    let (code, first, out) = told(&server.url().replace("redis://", "rediss://"), Some(&authority));
-    assert!(code == Some(8) && first.contains("TLS") && first.contains("redis://"), "{out}");
-    let (code, _, out) = told(&format!("redis://{}", server.tls_addr()), None);
-    assert!(code == Some(8) && out.contains("rediss://"), "{out}");
-}
-
-#[test]
-fn a_certificate_that_is_an_authoritys_own_is_told_as_that() {
-    let authority = Authority::new();
-    let server = cache().tls(&authority, &authority.as_server(), false).start();
-    let mut command = cenote(&["doctor", "--url", &format!("rediss://{}", server.tls_addr())]);
-    let Ended { code, out, .. } = ended(command.env("REDIS_TLS_CA_FILE", authority.ca_file()));
-    let first = out.lines().next().unwrap();
-    assert!(
-        code == Some(8) && first.contains("certificate is one for an authority, not for a server"),
-        "{out}"
-    );
-    assert!(!out.contains("CaUsedAsEndEntity"), "{out}");
 }
 
 #[test]

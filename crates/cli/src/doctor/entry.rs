@@ -152,7 +152,7 @@ fn is_pong(answer: &Value) -> bool {
 
 fn refused(steps: &Steps, failed: Failed, limit: Duration, report: &mut Report) {
     let Failed::Said(error) = failed else {
-        report.checks.push(unanswered(&failed, limit));
+        report.put(unanswered(&failed, steps.is_tls(), limit));
         return;
     };
     note_plain(steps, report);

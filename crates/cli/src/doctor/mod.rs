@@ -6,6 +6,7 @@ mod reach;
 mod report;
 mod sentinels;
 mod talk;
+mod tls;
 mod writes;
 
 use std::time::Duration;

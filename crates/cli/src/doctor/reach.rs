@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::report::{Check, Report, shown};
 use super::talk::{Failed, Talk};
+use super::tls::{self, To};
 use crate::exit::Exit;
 
 /// The step in which what answers is no Redis, or nobody.
@@ -198,13 +199,13 @@ fn no_socket(path: &std::path::Path, error: &io::Error) -> Check {
     Check::wrong("tcp", Exit::Unreachable, wrong, remedy)
 }
 
+/// The handshake failed, or what was asked after it: a server may look at our certificate only then.
 fn no_tls(error: &io::Error) -> Check {
-    Check::wrong(
-        "tls",
-        Exit::NotRedis,
-        error.to_string(),
+    let why = error.to_string();
+    let remedy = tls::remedy(&why, To::Redis).unwrap_or(
         "compare the URL with the server's `port` and `tls-port`, and its certificate with REDIS_TLS_CA_FILE and REDIS_TLS_SERVER_NAME",
-    )
+    );
+    Check::wrong("tls", Exit::NotRedis, why, remedy)
 }
 
 /// What is there in place of a Redis.
@@ -251,9 +252,16 @@ pub(super) fn answers_otherwise() -> Check {
 }
 
 /// Where the first question got no answer.
-pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
+pub(super) fn unanswered(failed: &Failed, is_tls: bool, limit: Duration) -> Check {
     match failed {
         Failed::Strange(bytes) => strange(bytes),
+        Failed::Broken(error) if tls::remedy(&error.to_string(), To::Redis).is_some() => no_tls(error),
+        Failed::Closed if is_tls => Check::wrong(
+            PROTOCOL,
+            Exit::NotRedis,
+            "the server closes the connection at the first word after the handshake",
+            "it may ask for a certificate of ours (REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE), be a proxy with no Redis behind it, or be no Redis: its log may tell",
+        ),
         Failed::Closed => Check::wrong(
             PROTOCOL,
             Exit::NotRedis,
@@ -266,11 +274,16 @@ pub(super) fn unanswered(failed: &Failed, limit: Duration) -> Check {
             format!("the connection breaks at the first word: {error}"),
             "see what is between here and Redis",
         ),
-        Failed::Silent | Failed::Said(_) => Check::wrong(
-            PROTOCOL,
-            Exit::Unreachable,
-            format!("the server accepts connections and says nothing within {}", shown(limit)),
-            "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine), or it waits for TLS (a rediss:// URL); --timeout waits longer",
-        ),
+        Failed::Silent | Failed::Said(_) => {
+            let or_tls = if is_tls { "" } else { ", or it waits for TLS (a rediss:// URL)" };
+            Check::wrong(
+                PROTOCOL,
+                Exit::Unreachable,
+                format!("the server accepts connections and says nothing within {}", shown(limit)),
+                format!(
+                    "it is no Redis, or a Redis that is stopped or busy with one long command (look with `redis-cli --latency` and SLOWLOG on its machine){or_tls}; --timeout waits longer"
+                ),
+            )
+        }
     }
 }

@@ -73,6 +73,12 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// In place of what was told of the same step before more was known.
+    pub(super) fn put(&mut self, check: Check) {
+        self.checks.retain(|told| told.step != check.step);
+        self.checks.push(check);
+    }
+
     pub(super) fn exit(&self) -> Exit {
         self.worst(Verdict::Wrong).map_or(Exit::Finished, |check| check.exit)
     }

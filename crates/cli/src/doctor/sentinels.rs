@@ -5,6 +5,7 @@ use std::time::Duration;
 use cenote_pool_core::{Place, Steps};
 
 use super::report::{Check, Report, plain};
+use super::tls::{self, To};
 use crate::exit::Exit;
 
 const STEP: &str = "sentinel";
@@ -66,6 +67,8 @@ fn nobody(count: usize, master: &str, why: &str) -> Check {
             Exit::NotRedis,
             "give the sentinels' addresses, often with the port 26379; for a Redis itself the URL is a redis:// one",
         )
+    } else if let Some(remedy) = tls::remedy(why, To::Sentinels) {
+        (Exit::NotRedis, remedy)
     } else {
         (Exit::Unreachable, "start the sentinels, or correct their addresses: without a port it is 26379")
     };
