@@ -14,6 +14,9 @@ use crate::config::Target;
 use crate::sentinel::Node;
 use crate::timer;
 
+/// The role of a server that is no Redis.
+pub(crate) const SENTINEL: &str = "sentinel";
+
 /// How often a server that loads its data is asked whether it serves.
 const LOADING_PAUSE: Duration = Duration::from_millis(20);
 
@@ -73,9 +76,12 @@ pub(crate) async fn greet(
     leave_out_introduction(target, &mut replies);
     match replies.remove(0).extract_error() {
         Ok(reply) => {
-            talk.wait_to_be_let_in(replies, deadline, loading).await?;
             let told = read_hello(reply);
             let role = told.role.clone().or(role);
+            // It knows of no database, and whatever else it refuses is no matter: nobody has use for it.
+            if role.as_deref() != Some(SENTINEL) {
+                talk.wait_to_be_let_in(replies, deadline, loading).await?;
+            }
             Ok(Greeting { resp3: !resp2_wanted, identity, role, ..told })
         }
         Err(error) if speaks_no_hello(&error) => {
@@ -233,7 +239,7 @@ fn read_hello(reply: Value) -> Greeting {
             "mode" => match text().as_deref() {
                 Some("standalone") => greeting.single = true,
                 // It tells no other role.
-                Some("sentinel") => greeting.role = text(),
+                Some(SENTINEL) => greeting.role = text(),
                 _ => {}
             },
             "id" => greeting.client_id = redis::from_redis_value_ref(&value).ok(),

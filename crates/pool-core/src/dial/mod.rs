@@ -18,13 +18,13 @@ use async_trait::async_trait;
 use redis::RedisError;
 
 use crate::budget::{Berth, Held};
-use crate::config::Target;
+use crate::config::{Address, Target, name_of};
 use crate::credentials::Renewal;
 use crate::error::{Error, Kind, Outcome};
 use crate::timer;
 use crate::transport::{Farewell, Io, Socket};
 
-pub(crate) use greet::{Greeting, Identity, Refusal, Talk, role};
+pub(crate) use greet::{Greeting, Identity, Refusal, SENTINEL, Talk, role};
 pub(crate) use net::Network;
 pub use steps::{Place, Steps};
 
@@ -59,6 +59,9 @@ pub(crate) async fn dial(
     let berth = Berth::new(held, limit.time);
     let (io, greeting) =
         greeted(connector, target, &berth, limit, max_reply).await.map_err(|failed| failed.leave(&berth))?;
+    if greeting.role.as_deref() == Some(SENTINEL) {
+        return Err(away(target, &format!("it is {}", mistaken(target))));
+    }
     let held = berth.take().ok_or_else(|| given_up(target))?;
     Ok(Connection { io, held, greeting, renewal: None })
 }
@@ -192,6 +195,19 @@ pub(crate) fn given_up(target: &Target) -> Error {
         "the connection to Redis at {target} was given up: its runtime was parked, or the pool closed"
     );
     Error::not_sent(Kind::Cut, why)
+}
+
+/// The likeliest mistake of who is new to Sentinel: its port for that of a Redis.
+fn mistaken(target: &Target) -> String {
+    let scheme = if target.tls { "rediss" } else { "redis" };
+    let host = match &target.address {
+        Address::Tcp { host, port } => name_of(host, *port),
+        Address::Unix(_) | Address::Sentinel(_) => "host:port".to_owned(),
+    };
+    let db = if target.db == 0 { String::new() } else { format!("/{}", target.db) };
+    format!(
+        "a sentinel, which stores nothing: the master that it watches has the URL {scheme}+sentinel://{host}/master_name{db}, with the name that SENTINEL MASTERS tells"
+    )
 }
 
 pub(crate) fn away(target: &Target, why: &str) -> Error {
