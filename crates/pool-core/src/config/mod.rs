@@ -1,6 +1,7 @@
 //! Everything a pool can be told, checked before it is used.
 
 mod env;
+mod given;
 mod problem;
 mod sentinel;
 mod target;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+pub(crate) use given::sentinel_url;
 pub use problem::{ConfigError, Problem};
 pub(crate) use sentinel::name_of;
 pub(crate) use target::{Address, Target};
@@ -158,6 +160,13 @@ impl PoolConfig {
         let target = Target::parse(&self.url)?;
         let target = target.called(self.client_name.clone());
         Ok(target.with_sentinel_login(self.sentinel_username.clone(), self.sentinel_password.clone()))
+    }
+
+    /// And this one, which is found outside of it.
+    pub(crate) fn faults_with(&self, problem: Problem) -> ConfigError {
+        let mut problems = vec![problem];
+        problems.extend(self.problems());
+        ConfigError::of(problems)
     }
 
     fn problems(&self) -> Vec<Problem> {

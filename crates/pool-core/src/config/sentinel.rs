@@ -133,7 +133,7 @@ impl fmt::Display for List<'_> {
 }
 
 /// One of the list. It is not echoed: it may be a part of a password with an `@` or a comma in it.
-fn host(text: &str) -> Result<(String, u16), Problem> {
+pub(super) fn host(text: &str) -> Result<(String, u16), Problem> {
     if text.is_empty() {
         return Err(hidden(format!("of the form {FORM}: one of its hosts is missing")));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{ConfigError, PoolConfig};
+use crate::config::{ConfigError, PoolConfig, Problem, sentinel_url};
 use crate::credentials::CredentialsProvider;
 use crate::dial::Network;
 use crate::error::Error;
@@ -20,6 +20,8 @@ use crate::pool::Pool;
 pub struct PoolBuilder {
     config: PoolConfig,
     environment: Option<ConfigError>,
+    /// What is wrong with the sentinels that were named last.
+    sentinels: Option<Problem>,
     fallback: Option<Arc<dyn Fallback>>,
     credentials: Option<Arc<dyn CredentialsProvider>>,
 }
@@ -41,6 +43,7 @@ impl PoolBuilder {
     #[must_use]
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.config.url = url.into();
+        self.sentinels = None;
         self
     }
 
@@ -52,8 +55,7 @@ impl PoolBuilder {
     #[must_use]
     pub fn sentinel<H: AsRef<str>>(mut self, master: &str, hosts: impl IntoIterator<Item = H>) -> Self {
         let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();
-        let master = percent_encoding::utf8_percent_encode(master, percent_encoding::NON_ALPHANUMERIC);
-        self.config.url = format!("redis+sentinel://{}/{master}", hosts.join(","));
+        (self.config.url, self.sentinels) = sentinel_url(master, &hosts);
         self
     }
 
@@ -102,7 +104,7 @@ impl PoolBuilder {
     #[must_use]
     pub fn config(mut self, config: PoolConfig) -> Self {
         self.config = config;
-        self.environment = None;
+        (self.environment, self.sentinels) = (None, None);
         self
     }
 
@@ -110,7 +112,7 @@ impl PoolBuilder {
     #[must_use]
     pub fn env(mut self) -> Self {
         match PoolConfig::from_env() {
-            Ok(config) => self.config = config,
+            Ok(config) => return self.config(config),
             Err(error) => self.environment = Some(error),
         }
         self
@@ -202,6 +204,9 @@ impl PoolBuilder {
     pub fn build(self) -> Result<Pool, Error> {
         if let Some(error) = self.environment {
             return Err(error.into());
+        }
+        if let Some(problem) = self.sentinels {
+            return Err(self.config.faults_with(problem).into());
         }
         let target = self.config.target()?;
         if !self.config.enabled && self.fallback.is_none() {
