@@ -64,6 +64,12 @@ pub(super) async fn converse(talk: &mut Talk<'_>, sentinel: &Target, question: C
     Ok(last)
 }
 
+/// Whether what came instead of an answer is about who we are.
+pub(super) fn is_refused_login(why: &str) -> bool {
+    ["said WRONGPASS", "said NOAUTH"].iter().any(|start| why.starts_with(start))
+        || ["invalid password", "without any password configured"].iter().any(|part| why.contains(part))
+}
+
 fn said(sentinel: &Target, error: &RedisError) -> String {
     let (code, detail) = (error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
     let text = brief(&sentinel.scrub(&format!("{code} {detail}")).replace(['\r', '\n'], " "));

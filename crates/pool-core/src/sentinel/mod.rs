@@ -10,6 +10,7 @@ mod ask;
 mod listen;
 mod moving;
 mod search;
+mod tell;
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -158,7 +159,7 @@ impl Sentinel {
         if let Some(Some(found)) = found {
             return found;
         }
-        let (why, cause) = search.tell(&self.master, &self.names, &limit.to_string());
+        let (why, cause) = search.tale(&self.names, &limit.to_string()).tell(&self.master);
         let error = dial::away(&self.target, &why);
         Err(match cause {
             Some(cause) => cause.retold(Kind::Away, error.message().to_owned()),

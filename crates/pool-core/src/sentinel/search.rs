@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::config::name_of;
+use super::tell::Tale;
 use crate::error::{Error, Kind};
 use crate::timer::Timer;
 
@@ -17,7 +17,7 @@ use crate::timer::Timer;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-type Answer = Result<(String, u16), String>;
+pub(super) type Answer = Result<(String, u16), String>;
 
 pub(super) struct Search<'a, T, F> {
     questions: Vec<Option<Boxed<'a, Answer>>>,
@@ -132,36 +132,8 @@ impl<'a, T, F: FnMut(&str, u16) -> Boxed<'a, Result<T, Error>>> Search<'a, T, F>
         self.waiting.push_front(index);
     }
 
-    /// What each sentinel said, and what became of the servers they named. `names` are theirs.
-    pub(super) fn tell(&self, master: &str, names: &[String], limit: &str) -> (String, Option<Error>) {
-        let count = names.len();
-        let (of, all) =
-            if count == 1 { (String::new(), "the one sentinel") } else { (format!(" of {count}"), "") };
-        let mut said = Vec::new();
-        for (name, answer) in names.iter().zip(&self.answers) {
-            said.push(match answer {
-                Some(Ok((host, port))) => format!("{name} named {}", name_of(host, *port)),
-                Some(Err(why)) => format!("{name} {why}"),
-                None => format!("{name} has not answered within {limit}"),
-            });
-        }
-        let said = said.join(", ");
-        if self.named.is_empty() {
-            let nobody = if all.is_empty() {
-                format!("no sentinel{of} knows")
-            } else {
-                format!("{all} does not know")
-            };
-            return (format!("{nobody} the master {master:?}: {said}"), None);
-        }
-        let mut tried = Vec::new();
-        for (index, (host, port)) in self.named.iter().enumerate() {
-            let failure = self.failures.iter().find(|(failed, _)| *failed == index);
-            let why = failure
-                .map_or_else(|| format!("no answer within {limit}"), |(_, error)| error.message().to_owned());
-            tried.push(format!("{}: {why}", name_of(host, *port)));
-        }
-        let cause = self.failures.iter().map(|(_, error)| error).find(|error| error.server_error().is_some());
-        (format!("the master {master:?} cannot be used ({said}): {}", tried.join("; ")), cause.cloned())
+    /// What there is to tell if nothing was found.
+    pub(super) fn tale<'t>(&'t self, names: &'t [String], limit: &'t str) -> Tale<'t> {
+        Tale { names, answers: &self.answers, named: &self.named, failures: &self.failures, limit }
     }
 }
