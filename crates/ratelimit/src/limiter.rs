@@ -1,18 +1,17 @@
 //! The limiter as users see it.
 
+mod at_once;
+
 use std::fmt::{self, Display};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cenote_pool_core::Pool;
 
-use crate::blocks::{Name, ROOM};
 use crate::builder::{RateLimiterBuilder, Resolver};
 use crate::call::{Charge, Item, Items};
-use crate::decision::{Decision, Verdict};
-use crate::engine::{Engine, Looked};
+use crate::decision::Decision;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::key::{self, text};
 use crate::lease::Leases;
@@ -20,7 +19,8 @@ use crate::policy::Policy;
 use crate::quota::{Quota, Rate};
 use crate::reserve::Reservation;
 use crate::stats::Stats;
-use crate::subject::Subject;
+
+use at_once::AtOnce;
 
 /// Limits how often something may happen, by key, for all processes that share a Redis.
 ///
@@ -42,16 +42,6 @@ pub(crate) struct Inner {
     pub(crate) policies: Vec<Policy>,
     resolver: Option<Box<Resolver>>,
     pub(crate) leases: Option<Leases>,
-}
-
-/// A policy that refused the same a moment ago.
-type Refusal<'a> = (&'a Policy, Rate, Verdict);
-
-/// A call, once this process has looked at what it knows.
-enum AtOnce<'a> {
-    Refused(Refusal<'a>),
-    Decided(Result<Decision, Error>),
-    Asks(Pin<Box<dyn Future<Output = Result<Decision, Error>> + Send + 'a>>),
 }
 
 impl RateLimiter {
@@ -96,78 +86,6 @@ impl RateLimiter {
             AtOnce::Asks(asks) => asks,
         };
         asks.await
-    }
-
-    /// No part of the call's own future, into which all that it has would be moved.
-    #[inline]
-    fn look(&self, key: &(impl Display + ?Sized), cost: u64) -> AtOnce<'_> {
-        // Refusals come in floods. The clock first: nothing of what follows until it is compared waits for it.
-        let now = self.remembers().then(|| self.inner.engine.now());
-        let mut subject = Subject::new();
-        subject.take(key);
-        match now.and_then(|now| self.refused_before(&mut subject, cost, now)) {
-            Some(refusal) => AtOnce::Refused(refusal),
-            None => {
-                let other = self.at_once(subject.as_str(), cost);
-                other.unwrap_or_else(|error| AtOnce::Decided(Err(error)))
-            }
-        }
-    }
-
-    /// What this process knows by itself, or a call that asks Redis: boxed, as most calls of a lease, and of keys that were
-    /// refused, need no room for one.
-    fn at_once(&self, subject: &str, cost: u64) -> Result<AtOnce<'_>, Error> {
-        if let Some(leases) = &self.inner.leases {
-            return Ok(match self.spend(leases, subject, cost)? {
-                Some(decision) => AtOnce::Decided(Ok(decision)),
-                None => AtOnce::Asks(Box::pin(self.check_leased(leases, subject.to_owned(), cost))),
-            });
-        }
-        let engine = &self.inner.engine;
-        let items = self.items(subject, cost)?;
-        Ok(match engine.blocked(&items) {
-            Looked::Refused(decision) => AtOnce::Decided(Ok(engine.told(decision))),
-            Looked::Unknown(asked) => {
-                AtOnce::Asks(Box::pin(async move { engine.charge_unblocked(&items, asked).await }))
-            }
-        })
-    }
-
-    /// Whether refusals of calls by key are remembered for the one policy that most limiters have. A resolver is asked once in
-    /// a call, so not for that.
-    #[inline]
-    fn remembers(&self) -> bool {
-        let Inner { engine, policies, resolver, leases, .. } = &*self.inner;
-        resolver.is_none() && leases.is_none() && policies.len() == 1 && engine.blocks.in_use()
-    }
-
-    /// A look at them, before a call is made of it.
-    #[inline]
-    fn refused_before(&self, subject: &mut Subject, cost: u64, now: u64) -> Option<Refusal<'_>> {
-        let Inner { engine, policies, .. } = &*self.inner;
-        let policy = policies.first()?;
-        let rate = policy.rate();
-        if cost > rate.burst || !key::is_plain(subject.as_bytes()) {
-            return None;
-        }
-        let mut room;
-        let name = match subject.name(&policy.name) {
-            Some(name) => name,
-            None => {
-                room = [0; ROOM];
-                Name::of(&mut room, subject.as_bytes(), &policy.name)
-            }
-        };
-        let verdict = engine.blocks.look(&name, &rate, cost, now).err()?;
-        Some((policy, rate, verdict))
-    }
-
-    /// Made where it goes: of a decision that is moved about each move waits for the last.
-    #[inline]
-    fn refused(&self, (policy, rate, verdict): Refusal<'_>) -> Decision {
-        let mut decision = Decision::refused_before((policy.copy_of_name(), rate), verdict);
-        self.inner.engine.refused_locally(&mut decision);
-        decision
     }
 
     /// As [`check`](Self::check), by this quota in place of the first policy's, and by no other.
