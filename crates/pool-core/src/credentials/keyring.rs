@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Credentials, CredentialsProvider, Renewal};
+use crate::telemetry::Meters;
 use crate::timer;
 
 const PANICKED: &str = "the credentials provider panicked";
@@ -23,6 +24,9 @@ pub(crate) struct Keyring {
     patience: Duration,
     /// The log has it already.
     warned: AtomicBool,
+    /// Redis refused them to a connection that is open: the next one that is made will fail.
+    refused: AtomicBool,
+    meters: Meters,
 }
 
 #[derive(Default)]
@@ -46,6 +50,7 @@ impl Keyring {
         fixed: Option<Credentials>,
         provider: Option<Arc<dyn CredentialsProvider>>,
         patience: Duration,
+        meters: Meters,
     ) -> Arc<Self> {
         let latest = Mutex::new(Latest { credentials: fixed, asked: 0 });
         Arc::new(Self {
@@ -54,6 +59,8 @@ impl Keyring {
             asked: AtomicU64::new(0),
             patience,
             warned: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            meters,
         })
     }
 
@@ -141,10 +148,22 @@ impl Keyring {
         }
     }
 
+    /// Redis refused these to a connection that is open.
+    pub(super) fn refused(&self, given: &Credentials) {
+        if self.latest().as_ref() == Some(given) {
+            self.refused.store(true, Ordering::Relaxed);
+            self.meters.credentials_refused(true);
+        }
+    }
+
     /// The provider gave these and Redis takes them: what fails after that is news. Others than the last say nothing of those.
     pub(crate) fn accepted(&self, given: &Credentials) {
-        if self.warned.load(Ordering::Relaxed) && self.latest().as_ref() == Some(given) {
+        let has_told = self.warned.load(Ordering::Relaxed) || self.refused.load(Ordering::Relaxed);
+        if has_told && self.latest().as_ref() == Some(given) {
             self.warned.store(false, Ordering::Relaxed);
+            if self.refused.swap(false, Ordering::Relaxed) {
+                self.meters.credentials_refused(false);
+            }
         }
     }
 }

@@ -100,6 +100,7 @@ impl Renewal {
             Err(error) => {
                 let said =
                     format!("{} {}", error.code().unwrap_or("ERR"), error.detail().unwrap_or_default());
+                self.keyring.refused(&given);
                 self.fail(&given.scrub(&said));
             }
         }

@@ -77,10 +77,10 @@ impl Context {
         network: Network,
         provider: Option<Arc<dyn CredentialsProvider>>,
     ) -> Self {
-        let keyring = Keyring::new(target.credentials(), provider, config.connect_timeout);
         let backoff = backoff_of(&config);
         let probe_limit = config.connect_timeout.min(Duration::from_millis(500));
         let meters = Meters::new(if config.enabled { config.max_connections } else { 0 });
+        let keyring = Keyring::new(target.credentials(), provider, config.connect_timeout, meters.clone());
         Self {
             budget: Budget::new(config.max_connections, meters.clone()),
             breaker: Breaker::new(backoff, probe_limit),

@@ -45,6 +45,8 @@ pub(crate) struct Watch {
     inner: Mutex<Inner>,
     ended: watch::Sender<bool>,
     home: OnceLock<Weak<Shared>>,
+    /// The log has it that no sentinel is heard.
+    warned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Default for Watch {
             inner: Mutex::default(),
             ended: watch::Sender::new(false),
             home: OnceLock::new(),
+            warned: AtomicBool::new(false),
         }
     }
 }
@@ -110,12 +113,15 @@ impl Watch {
         held
     }
 
-    fn release(&self, holder: u64) {
+    /// False if it is another's by now.
+    fn release(&self, holder: u64) -> bool {
         let mut inner = self.inner.lock();
-        if inner.holder == holder {
+        let held = inner.holder == holder;
+        if held {
             inner.socket = None;
             self.until.store(0, Ordering::Relaxed);
         }
+        held
     }
 
     /// The pool is closed, or gone.
@@ -148,7 +154,9 @@ struct Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         if let Some(sentinel) = &self.context.sentinel {
-            sentinel.watch.release(self.number);
+            if sentinel.watch.release(self.number) {
+                self.context.meters.sentinel_heard(false);
+            }
         }
     }
 }
@@ -174,9 +182,19 @@ impl Work<'_> {
         let mut backoff = self.holder.context.backoff();
         let mut failing: Option<Instant> = None;
         let mut index = self.sentinel.likely.load(Ordering::Relaxed);
+        let mut unheard = 0;
         while self.is_mine() {
             let began = Instant::now();
-            let Err(why) = self.follow(index % self.sentinel.sentinels.len()).await else { return };
+            let mut heard = false;
+            let followed = self.follow(index % self.sentinel.sentinels.len(), &mut heard).await;
+            let Err(why) = followed else { return };
+            unheard = if heard { 0 } else { unheard + 1 };
+            if self.is_mine() {
+                self.holder.context.meters.sentinel_heard(false);
+                if unheard >= self.sentinel.sentinels.len() {
+                    self.lament(&why);
+                }
+            }
             tracing::debug!(
                 target: "cenote",
                 sentinel = self.sentinel.names[index % self.sentinel.names.len()],
@@ -195,12 +213,44 @@ impl Work<'_> {
         }
     }
 
+    /// None of them is heard: whatever changes is noticed only when connections end.
+    fn lament(&self, why: &str) {
+        let context = &self.holder.context;
+        if !self.sentinel.watch.warned.load(Ordering::Relaxed)
+            && let Some(left_out) = context.chronicle.admit(Instant::now())
+        {
+            self.sentinel.watch.warned.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                target: "cenote",
+                master = self.sentinel.master,
+                sentinels = self.sentinel.names.join(","),
+                cause = why,
+                lines_left_out = left_out,
+                "no sentinel is heard any more: the next connection that is made will find no master"
+            );
+        }
+    }
+
+    /// One of them is.
+    fn hear(&self, index: usize) {
+        let context = &self.holder.context;
+        context.meters.sentinel_heard(true);
+        if self.sentinel.watch.warned.swap(false, Ordering::Relaxed) {
+            tracing::info!(
+                target: "cenote",
+                master = self.sentinel.master,
+                sentinel = self.sentinel.names[index],
+                "a sentinel is heard again"
+            );
+        }
+    }
+
     fn is_mine(&self) -> bool {
         self.sentinel.watch.renew(self.holder.number)
     }
 
     /// Listens to one sentinel until it fails; `Ok` if that is no longer this task's business.
-    async fn follow(&self, index: usize) -> Result<(), String> {
+    async fn follow(&self, index: usize, heard: &mut bool) -> Result<(), String> {
         let Sentinel { sentinels, master, watch, .. } = self.sentinel;
         let (context, target) = (&self.holder.context, &sentinels[index]);
         let limit = context.breaker.probe_limit();
@@ -218,6 +268,8 @@ impl Work<'_> {
         // What happened before it listened.
         let asked = timer::within(limit, ask(context.connector(), target, master, limit)).await;
         let (host, port) = asked.ok_or_else(late)??;
+        *heard = true;
+        self.hear(index);
         if context.node().is_some_and(|used| used.address != name_of(&host, port)) {
             self.heed(&host, port);
         }

@@ -34,6 +34,8 @@ macro_rules! meters {
             journal_keys_told: AtomicUsize,
             journal_bytes_told: AtomicUsize,
             breaker_is_open: AtomicBool,
+            credentials_are_refused: AtomicBool,
+            sentinel_is_heard: AtomicBool,
             $($field: $kind,)*
         }
 
@@ -49,6 +51,8 @@ macro_rules! meters {
                     journal_keys_told: AtomicUsize::new(0),
                     journal_bytes_told: AtomicUsize::new(0),
                     breaker_is_open: AtomicBool::new(false),
+                    credentials_are_refused: AtomicBool::new(false),
+                    sentinel_is_heard: AtomicBool::new(false),
                     $($field: meters!(@make $kind $name $($label $value)?),)*
                 }
             }
@@ -75,6 +79,8 @@ meters! {
     breaker_open: Gauge "cenote_breaker_open" Count "Pools whose calls fail fast because Redis is away";
     breaker_opened: Counter "cenote_breaker_transitions_total" { "to" = "open" } Count "Beginnings and ends of outages";
     breaker_closed: Counter "cenote_breaker_transitions_total" { "to" = "closed" } Count "Beginnings and ends of outages";
+    credentials_refused: Gauge "cenote_credentials_refused" Count "Pools whose open connections Redis refused the newest credentials";
+    sentinels_heard: Gauge "cenote_sentinels_heard" Count "Pools that hear a sentinel's news";
     dedicated_wait: Histogram "cenote_dedicated_wait_seconds" Seconds "Time until a place among the exclusive connections was had, or not";
     dedicated_in_use: Gauge "cenote_dedicated_in_use" Count "Exclusive connections in their holders' hands";
     by_redis: Counter "cenote_degradable_calls_total" { "source" = "redis" } Count "Calls on degradable connections, by who answered";
@@ -180,6 +186,16 @@ impl Meters {
         });
     }
 
+    /// Whether Redis refuses the newest credentials to connections that are open.
+    pub(crate) fn credentials_refused(&self, refused: bool) {
+        self.tell(|inner| turn(&inner.credentials_are_refused, &inner.credentials_refused, refused));
+    }
+
+    /// Whether a sentinel is listened to.
+    pub(crate) fn sentinel_heard(&self, heard: bool) {
+        self.tell(|inner| turn(&inner.sentinel_is_heard, &inner.sentinels_heard, heard));
+    }
+
     pub(crate) fn dedicated_waited(&self, waited: Duration) {
         self.tell(|inner| inner.dedicated_wait.record(waited));
     }
@@ -259,8 +275,19 @@ impl Inner {
     }
 }
 
+/// Counts what is so of a pool once.
+fn turn(before: &AtomicBool, gauge: &Gauge, now: bool) {
+    match (before.swap(now, Ordering::Relaxed), now) {
+        (false, true) => gauge.increment(1),
+        (true, false) => gauge.decrement(1),
+        _ => {}
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
+        turn(&self.credentials_are_refused, &self.credentials_refused, false);
+        turn(&self.sentinel_is_heard, &self.sentinels_heard, false);
         self.connections_max.decrement(self.connections as f64);
         self.journal_keys.decrement(*self.journal_keys_told.get_mut() as f64);
         self.journal_bytes.decrement(*self.journal_bytes_told.get_mut() as f64);

@@ -41,6 +41,8 @@ nothing! {
     reconnected();
     breaker_opened();
     breaker_closed();
+    credentials_refused(bool);
+    sentinel_heard(bool);
     dedicated_waited(Duration);
     answered_by_redis();
     answered_by_fallback();
