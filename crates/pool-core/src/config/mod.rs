@@ -271,8 +271,8 @@ impl PoolConfig {
         let name = self.tls_server_name.clone().map(|name| ("REDIS_TLS_SERVER_NAME", name));
         let mut found = Vec::new();
         if !target.tls {
-            let unused = "left out, or REDIS_URL a rediss:// one";
-            found.extend(given.chain(name).map(|(setting, value)| Problem::new(setting, value, unused)));
+            let unused = format!("left out, or REDIS_URL a {} one", target.scheme(true));
+            found.extend(given.chain(name).map(|(setting, value)| Problem::new(setting, value, &*unused)));
             return found;
         }
         match (&self.tls_cert_file, &self.tls_key_file) {

@@ -90,6 +90,7 @@ impl Target {
     pub(crate) fn at(&self, host: &str, port: u16) -> Self {
         let mut target = self.clone();
         target.address = Address::Tcp { host: host.to_owned(), port };
+        target.by_sentinels = self.sentinels().is_some() || self.by_sentinels;
         target
     }
 }
@@ -98,7 +99,7 @@ impl Sentinels {
     /// Each of them, as it is dialled.
     pub(crate) fn targets(&self, tls: bool) -> Vec<Target> {
         let mut login = Target::nowhere().with_password(self.password.clone());
-        (login.tls, login.username) = (tls, self.username.clone());
+        (login.tls, login.by_sentinels, login.username) = (tls, true, self.username.clone());
         self.hosts.iter().map(|(host, port)| login.at(host, *port)).collect()
     }
 }

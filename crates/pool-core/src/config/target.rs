@@ -11,13 +11,15 @@ use super::Problem;
 use super::sentinel::Sentinels;
 use crate::credentials::Credentials;
 
-const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master_name[/db], or unix:///path/to/socket[?db=N&user=U&pass=P]";
+const FORM: &str = "redis://[user:password@]host[:port][/db], rediss:// for TLS, redis+sentinel://host:port,host:port/master_name[/db], rediss+sentinel:// for TLS, or unix:///path/to/socket[?db=N&user=U&pass=P]";
 
 /// A parsed Redis URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) address: Address,
     pub(crate) tls: bool,
+    /// A sentinel, or one of the servers that sentinels name: the URL that led here is one of theirs.
+    pub(super) by_sentinels: bool,
     pub(crate) db: i64,
     pub(crate) username: Option<String>,
     password: Option<String>,
@@ -80,7 +82,16 @@ impl Target {
     /// For a pool that never dials.
     pub(crate) fn nowhere() -> Self {
         let address = Address::Tcp { host: "embedded".to_owned(), port: 0 };
-        Self { address, tls: false, db: 0, username: None, password: None, protocol: None, name: None }
+        Self {
+            address,
+            tls: false,
+            by_sentinels: false,
+            db: 0,
+            username: None,
+            password: None,
+            protocol: None,
+            name: None,
+        }
     }
 
     fn tcp(url: &Url) -> Result<Self, Problem> {
@@ -105,6 +116,7 @@ impl Target {
         let mut target = Self {
             address: Address::Tcp { host, port },
             tls: false,
+            by_sentinels: false,
             db,
             username: Some(url.username()).filter(|name| !name.is_empty()).map(decode).transpose()?,
             password: url.password().map(decode).transpose()?,
@@ -182,6 +194,16 @@ impl Target {
             Some(name) => Credentials::user(name, password),
             None => Credentials::password(password),
         })
+    }
+
+    /// How a URL to the same place begins that asks for TLS, or asks for none.
+    pub(crate) fn scheme(&self, tls: bool) -> &'static str {
+        match (self.by_sentinels || self.sentinels().is_some(), tls) {
+            (false, false) => "redis://",
+            (false, true) => "rediss://",
+            (true, false) => "redis+sentinel://",
+            (true, true) => "rediss+sentinel://",
+        }
     }
 
     pub(crate) fn names_anybody(&self) -> bool {

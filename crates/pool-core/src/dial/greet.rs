@@ -65,7 +65,7 @@ pub(crate) async fn greet(
     loading: &mut Option<RedisError>,
 ) -> Result<Greeting, Refusal> {
     let decoder = Decoder::new(Limits { bulk: max_reply.clamp(64 << 10, 64 << 20), ..Limits::default() });
-    let mut talk = Talk { io, decoder, arrived: VecDeque::new(), is_plain: !target.tls };
+    let mut talk = Talk { io, decoder, arrived: VecDeque::new(), or_tls: or_tls(target) };
     let resp2_wanted = target.protocol == Some(ProtocolVersion::RESP2);
     let mut commands = vec![hello(target, if resp2_wanted { 2 } else { 3 })];
     commands.extend(select_and_ping(target));
@@ -102,7 +102,7 @@ pub(crate) async fn greet(
 
 /// The role of a server that its user greets afterwards. Leaves the connection as it was, but for the login.
 pub(crate) async fn role(io: &mut dyn Io, target: &Target) -> Result<Option<String>, Refusal> {
-    let mut talk = Talk::new(io, !target.tls);
+    let mut talk = Talk::new(io, target);
     match talk.ask(&[hello(target, 2)]).await?.remove(0).extract_error() {
         Ok(reply) => Ok(read_hello(reply).role),
         Err(error) if speaks_no_hello(&error) => {
@@ -254,14 +254,19 @@ pub(crate) struct Talk<'a> {
     io: &'a mut dyn Io,
     decoder: Decoder,
     arrived: VecDeque<Value>,
-    is_plain: bool,
+    /// Without TLS: how the URL begins that asks for it.
+    or_tls: Option<&'static str>,
+}
+
+fn or_tls(target: &Target) -> Option<&'static str> {
+    (!target.tls).then(|| target.scheme(true))
 }
 
 impl<'a> Talk<'a> {
     /// For replies that are short.
-    pub(crate) fn new(io: &'a mut dyn Io, is_plain: bool) -> Self {
+    pub(crate) fn new(io: &'a mut dyn Io, target: &Target) -> Self {
         let decoder = Decoder::new(Limits { bulk: 64 << 10, ..Limits::default() });
-        Self { io, decoder, arrived: VecDeque::new(), is_plain }
+        Self { io, decoder, arrived: VecDeque::new(), or_tls: or_tls(target) }
     }
 
     async fn wait_to_be_let_in(
@@ -337,7 +342,7 @@ impl<'a> Talk<'a> {
 
     /// A server that speaks TLS only, ends what begins otherwise.
     fn ended(&self, how: &str) -> Refusal {
-        let guess = if self.is_plain { ": is it a TLS port (rediss://)?" } else { "" };
+        let guess = self.or_tls.map(|scheme| format!(": is it a TLS port ({scheme})?")).unwrap_or_default();
         Refusal::Failed(format!("{how} during the greeting{guess}"))
     }
 }

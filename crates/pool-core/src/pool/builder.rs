@@ -51,7 +51,7 @@ impl PoolBuilder {
     /// as [`url`](Self::url) with `redis+sentinel://`, and instead of an earlier one. A user, a password or a database of
     /// the master needs the URL, and so does TLS (`rediss+sentinel://`).
     ///
-    /// No host at all, or one that does not parse, is an error of [`build`](Self::build).
+    /// No host at all, one that does not parse, or one with a user is an error of [`build`](Self::build).
     #[must_use]
     pub fn sentinel<H: AsRef<str>>(mut self, master: &str, hosts: impl IntoIterator<Item = H>) -> Self {
         let hosts: Vec<String> = hosts.into_iter().map(|host| host.as_ref().to_owned()).collect();

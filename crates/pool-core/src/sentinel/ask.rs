@@ -20,7 +20,7 @@ pub(crate) async fn ask(
     let mut dialled = dialled.map_err(|error| unreached(&error, limit))?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("get-master-addr-by-name").arg(master);
-    let mut talk = Talk::new(&mut *dialled.io, !sentinel.tls);
+    let mut talk = Talk::new(&mut *dialled.io, sentinel);
     let reply = converse(&mut talk, sentinel, question).await?;
     if matches!(reply, Value::Nil) {
         return Err("knows no master of that name".to_owned());
@@ -55,7 +55,7 @@ pub(super) async fn converse(talk: &mut Talk<'_>, sentinel: &Target, question: C
     commands.push(question);
     let replies = talk.ask(&commands).await.map_err(|refusal| match refusal {
         Refusal::Said(error) => said(sentinel, &error),
-        Refusal::Failed(why) => why,
+        Refusal::Failed(why) => format!("did not answer ({why})"),
     })?;
     let mut last = Value::Nil;
     for reply in replies {

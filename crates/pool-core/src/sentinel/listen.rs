@@ -261,7 +261,7 @@ impl Work<'_> {
             return Ok(());
         }
         drop(socket);
-        let mut talk = Talk::new(&mut *io, !target.tls);
+        let mut talk = Talk::new(&mut *io, target);
         let mut subscribe = redis::cmd("SUBSCRIBE");
         subscribe.arg(CHANNEL);
         timer::within(limit, converse(&mut talk, target, subscribe)).await.ok_or_else(late)??;

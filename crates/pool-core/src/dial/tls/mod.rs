@@ -17,7 +17,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, Error as TlsError, RootCertStore};
 
-use self::explain::explain;
+use self::explain::{Hints, explain};
 pub(super) use self::stream::{Beneath, Stream};
 
 use crate::config::{Address, PoolConfig, Problem, Target};
@@ -30,6 +30,7 @@ pub(crate) struct Tls {
     identity: Option<Identity>,
     /// Made at once from files of ours, and at the first dial from the platform's certificates.
     client: OnceCell<TlsConnector>,
+    hints: Arc<Hints>,
 }
 
 struct Identity {
@@ -67,7 +68,12 @@ impl Tls {
             connector(RootCertStore::empty(), identity.as_ref())
                 .map_err(|error| unusable_identity(config, &error))?;
         }
-        Ok(Self { name, identity, client })
+        let hints = Hints {
+            ca_file: config.tls_ca_file.clone(),
+            has_name: name.is_some(),
+            plain: target.scheme(false),
+        };
+        Ok(Self { name, identity, client, hints: Arc::new(hints) })
     }
 
     /// The handshake, within `limit`.
@@ -78,11 +84,12 @@ impl Tls {
         };
         let client = self.client.get_or_try_init(|| self.trust_the_platform()).await?;
         match timer::within(limit, client.connect(name, stream)).await {
-            Some(Ok(tls)) => Ok(Stream::new(tls)),
-            Some(Err(error)) => Err(explain(error)),
+            Some(Ok(tls)) => Ok(Stream::new(tls, self.hints.clone())),
+            Some(Err(error)) => Err(explain(&self.hints, error)),
             None => Err(io::Error::other(format!(
                 "connected, but no TLS handshake within {limit:.1?}: if that port does not speak TLS, the URL is \
-                 a redis:// one"
+                 a {} one",
+                self.hints.plain
             ))),
         }
     }
@@ -122,10 +129,18 @@ fn connector(roots: RootCertStore, identity: Option<&Identity>) -> Result<TlsCon
 impl Identity {
     fn read(chain: &Path, key: &Path) -> Result<Self, Problem> {
         let chain = certificates("REDIS_TLS_CERT_FILE", chain)?;
-        let key = PrivateKeyDer::from_pem_file(key)
-            .map_err(|error| unreadable("REDIS_TLS_KEY_FILE", key, "the private key", &error))?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| match is_encrypted(key) {
+            true => unreadable("REDIS_TLS_KEY_FILE", key, "the private key", &ENCRYPTED),
+            false => unreadable("REDIS_TLS_KEY_FILE", key, "the private key", &error),
+        })?;
         Ok(Self { chain, key })
     }
+}
+
+const ENCRYPTED: &str = "it is encrypted, and encrypted keys are not read: `openssl pkey` writes it without";
+
+fn is_encrypted(key: &Path) -> bool {
+    std::fs::read_to_string(key).is_ok_and(|text| text.contains("ENCRYPTED"))
 }
 
 fn certificates(setting: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {

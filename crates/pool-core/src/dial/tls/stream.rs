@@ -2,13 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::explain::explain;
+use super::explain::{Hints, explain};
 use crate::dial::socket::Duplicate;
 use crate::transport::Socket;
 
@@ -18,18 +19,19 @@ pub(in crate::dial) struct Stream {
     tls: TlsStream<TcpStream>,
     /// Encrypted bytes may wait for the socket to take more.
     unsent: bool,
+    hints: Arc<Hints>,
 }
 
 impl Stream {
-    pub(super) fn new(tls: TlsStream<TcpStream>) -> Self {
-        Self { tls, unsent: false }
+    pub(super) fn new(tls: TlsStream<TcpStream>, hints: Arc<Hints>) -> Self {
+        Self { tls, unsent: false, hints }
     }
 
     fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.unsent {
             match Pin::new(&mut self.tls).poll_flush(cx) {
                 Poll::Ready(sent) => {
-                    sent.map_err(explain)?;
+                    sent.map_err(|error| explain(&self.hints, error))?;
                     self.unsent = false;
                 }
                 Poll::Pending => {}
@@ -57,7 +59,7 @@ impl AsyncRead for Stream {
         match ready!(Pin::new(&mut self.tls).poll_read(cx, buf)) {
             // A peer that was killed says no farewell. What of a reply is missing, the codec knows.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(explain(error))),
+            Err(error) => Poll::Ready(Err(explain(&self.hints, error))),
             Ok(()) if buf.filled().is_empty() => Poll::Ready(sent),
             Ok(()) => Poll::Ready(Ok(())),
         }
@@ -66,7 +68,8 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.tls).poll_write(cx, buf)).map_err(explain)?;
+        let count = ready!(Pin::new(&mut self.tls).poll_write(cx, buf))
+            .map_err(|error| explain(&self.hints, error))?;
         self.taken(cx, count)
     }
 
@@ -75,7 +78,8 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = ready!(Pin::new(&mut self.tls).poll_write_vectored(cx, bufs)).map_err(explain)?;
+        let count = ready!(Pin::new(&mut self.tls).poll_write_vectored(cx, bufs))
+            .map_err(|error| explain(&self.hints, error))?;
         self.taken(cx, count)
     }
 
@@ -84,7 +88,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_flush(cx).map_err(explain)
+        Pin::new(&mut self.tls).poll_flush(cx).map_err(|error| explain(&self.hints, error))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,7 +125,6 @@ impl Socket for Beneath {
 #[cfg(test)]
 mod tests {
     use std::future::{Future, poll_fn};
-    use std::sync::Arc;
     use std::time::Duration;
 
     use cenote_testkit::Authority;
