@@ -26,7 +26,7 @@ async fn a_sentinel_that_is_taken_for_a_redis_is_refused_with_the_url_that_would
         assert!(matches!(within(SOON, pool.start()).await, Ok(State::Degraded { .. })));
         let error = within(SOON, pool.conn().set::<_, _, ()>("k", "v")).await.unwrap_err();
         assert!(error.to_string().contains(&right), "{error}");
-        let error = within(SOON, pool.dedicated()).await.err().expect("no connection to a sentinel");
+        let error = within(SOON, pool.dedicated()).await.expect_err("no connection to a sentinel");
         assert!(error.to_string().contains(&right), "{error}");
         let last = pool.status().last_error.expect("an error");
         assert!(last.contains(&right), "{last}");

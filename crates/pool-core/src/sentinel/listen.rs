@@ -153,10 +153,10 @@ struct Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        if let Some(sentinel) = &self.context.sentinel {
-            if sentinel.watch.release(self.number) {
-                self.context.meters.sentinel_heard(false);
-            }
+        if let Some(sentinel) = &self.context.sentinel
+            && sentinel.watch.release(self.number)
+        {
+            self.context.meters.sentinel_heard(false);
         }
     }
 }
