@@ -287,7 +287,7 @@ mod tests {
         let context = Arc::new(Context::nowhere(PoolConfig::default()));
         let handle = Handle::current();
         let hub = Hub::new(handle.id());
-        let guard = Guard { hub: hub.clone(), home: Weak::new() };
+        let guard = Guard { hub: hub.clone(), home: Weak::new(), panic: OnceLock::new() };
         let held = Held::new(context.budget.clone(), context.budget.try_acquire().expect("a fresh budget"));
         let hang_up = move || {
             before(&hub);
