@@ -160,9 +160,9 @@ fn process() -> Vec<Row> {
             name: "restart",
             what: "SIGKILL, and started again at once",
             sees: columns(
-                first(CutOff).then(Unavailable),
+                first(CutOff).perhaps(Unavailable),
                 first(Fallback),
-                first(CutOff).then(Unavailable),
+                first(CutOff).perhaps(Unavailable),
                 first(Gap).perhaps(Silence).subscribing(nothing().perhaps(Unavailable)),
             ),
         },
