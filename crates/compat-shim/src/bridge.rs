@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use cenote_pool_core::{Pool, PoolBuilder};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 
@@ -31,9 +31,11 @@ static OTHERS: Mutex<Vec<Pool>> = Mutex::new(Vec::new());
 /// # Ok::<(), cenote_pool_core::Error>(())
 /// ```
 pub fn install(pool: Pool) -> Result<(), Pool> {
-    // With this lock nobody is given a pool of its own in between, unseen.
+    // With this lock nobody is given a pool of its own in between, unseen. It is free again when the log is written: who
+    // listens there may use a shim.
     let others = OTHERS.lock();
     INSTALLED.set(pool)?;
+    let others = others.clone();
     let Some(installed) = INSTALLED.get() else { return Ok(()) };
     for own in others.iter().filter(|own| serves_the_same(installed, own)) {
         tracing::warn!(
@@ -57,8 +59,10 @@ fn serves_the_same(pool: &Pool, other: &Pool) -> bool {
 }
 
 /// For a client that the installed pool does not serve.
-fn own(others: &mut Vec<Pool>, builder: PoolBuilder) -> RedisResult<Pool> {
+fn own(mut others: MutexGuard<'_, Vec<Pool>>, builder: PoolBuilder) -> RedisResult<Pool> {
     let pool = builder.build()?;
+    others.push(pool.clone());
+    drop(others);
     if let Some(installed) = INSTALLED.get() {
         tracing::warn!(
             target: "cenote",
@@ -67,7 +71,6 @@ fn own(others: &mut Vec<Pool>, builder: PoolBuilder) -> RedisResult<Pool> {
             "a legacy client is for another server, user or database than the installed pool: it gets a pool, and a budget, of its own"
         );
     }
-    others.push(pool.clone());
     Ok(pool)
 }
 
@@ -79,7 +82,7 @@ pub fn pools() -> Vec<Pool> {
 
 /// The pool whose streams reach this server.
 pub(crate) fn pool_for(info: &ConnectionInfo) -> RedisResult<Pool> {
-    let mut others = OTHERS.lock();
+    let others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get()
         && (pool.connection_info().is_none_or(|its| same_server(its.addr(), info.addr())))
     {
@@ -91,7 +94,7 @@ pub(crate) fn pool_for(info: &ConnectionInfo) -> RedisResult<Pool> {
     if let Some(pool) = others.iter().find(serves) {
         return Ok(pool.clone());
     }
-    own(&mut others, Pool::builder().url(url_of(info)?))
+    own(others, Pool::builder().url(url_of(info)?))
 }
 
 /// A pool that greets the server just so: for shims whose users share its connections.
@@ -105,14 +108,14 @@ pub(crate) fn pool_as(info: &ConnectionInfo) -> RedisResult<Pool> {
                     == (wanted.db(), wanted.username(), wanted.password())
         })
     };
-    let mut others = OTHERS.lock();
+    let others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
         return Ok(pool.clone());
     }
     if let Some(pool) = others.iter().find(|pool| same(pool)) {
         return Ok(pool.clone());
     }
-    own(&mut others, Pool::builder().url(url_of(info)?))
+    own(others, Pool::builder().url(url_of(info)?))
 }
 
 /// A master that sentinels know.
@@ -129,7 +132,7 @@ pub(crate) struct Sentinels<'a> {
 pub(crate) fn pool_by(wanted: &Sentinels<'_>) -> RedisResult<Pool> {
     let url = wanted.url()?;
     let same = |pool: &&Pool| asks_the_same(&pool.status().url, &url);
-    let mut others = OTHERS.lock();
+    let others = OTHERS.lock();
     if let Some(pool) = INSTALLED.get().filter(|pool| pool.connection_info().is_none() || same(pool)) {
         return Ok(pool.clone());
     }
@@ -144,7 +147,7 @@ pub(crate) fn pool_by(wanted: &Sentinels<'_>) -> RedisResult<Pool> {
             None => builder.sentinel_password(password),
         };
     }
-    own(&mut others, builder)
+    own(others, builder)
 }
 
 #[cfg(feature = "sentinel")]

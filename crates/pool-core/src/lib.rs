@@ -50,6 +50,7 @@ mod sentinel;
 mod telemetry;
 mod timer;
 mod transport;
+mod turn;
 
 /// For an implementation of [`CredentialsProvider`].
 pub use async_trait::async_trait;

@@ -1,11 +1,16 @@
 //! Whoever calls again and again without a pause lets the other tasks of its runtime run, though each call is answered or
 //! refused at once: those of the pool, which look for Redis, and its own, which it may wait for.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use cenote_fallback_lru::FallbackLru;
 use cenote_pool_core::{Pool, State};
-use cenote_testkit::{Server, Watchdog, within};
+use cenote_testkit::{Server, Watchdog, dead_port, within};
 use redis::AsyncCommands;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -58,4 +63,46 @@ async fn what_another_task_writes_to_an_embedded_pool_is_seen_by_who_reads_witho
     let get = redis::pipe().get("three").to_owned();
     while get.query_async::<(Option<i64>,)>(&mut conn).await.unwrap().0.is_none() {}
     within(SOON, written).await.unwrap();
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// As executors do it that know no tokio.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_executor_within_a_task_is_not_left_to_wait_for_a_turn() {
+    let _watchdog = Watchdog::new(HANGS);
+    let away = Pool::builder()
+        .url(format!("redis://{}", dead_port()))
+        .fallback(FallbackLru::default())
+        .build()
+        .unwrap();
+    away.conn().get::<_, i64>("k").await.unwrap_err();
+    let embedded = Pool::embedded(FallbackLru::default());
+    let task = tokio::spawn(async move {
+        let (mut conn, mut soft, mut local) = (away.conn(), away.degradable().unwrap(), embedded.conn());
+        for _ in 0..1_000 {
+            block_on(conn.get::<_, i64>("k")).unwrap_err();
+            block_on(away.dedicated()).map(drop).unwrap_err();
+            block_on(soft.get::<_, Option<i64>>("k")).unwrap();
+            block_on(local.get::<_, Option<i64>>("k")).unwrap();
+        }
+    });
+    task.await.unwrap();
 }

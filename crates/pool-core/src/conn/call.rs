@@ -14,6 +14,7 @@ use crate::command::Payload;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Answer, Lane, Reply};
 use crate::pool::current_runtime;
+use crate::turn;
 
 /// A call that failed, and the lane it was last on.
 pub(crate) struct Failure {
@@ -97,7 +98,7 @@ async fn try_again(
 ) -> Result<Answer, Failure> {
     // What is refused at once waits for nothing: without this a loop of calls would never let the runtime's other tasks
     // run, those that look for Redis among them.
-    tokio::task::coop::consume_budget().await;
+    turn::give_way().await;
     let limit = conn.timeout;
     let deadline = began + limit;
     let mut retries = conn.shared.context.config.max_retries;

@@ -20,6 +20,7 @@ use crate::pool::{Shared, current_runtime};
 use crate::push::execute_with_pubsub;
 use crate::telemetry::{self, Watched};
 use crate::timer;
+use crate::turn;
 
 use call::Call;
 pub(crate) use call::Failure;
@@ -153,7 +154,7 @@ impl Conn {
 
     /// As in a call that is refused at once, others get their turn.
     pub(crate) async fn call_locally(&self, payload: Payload<'_>) -> Result<Answer, Error> {
-        tokio::task::coop::consume_budget().await;
+        turn::give_way().await;
         self.execute_locally(payload)
     }
 

@@ -19,7 +19,6 @@ use tokio::sync::oneshot;
 
 use super::guest::Guest;
 use super::patience::{self, Watch};
-use crate::budget::Tenant;
 use crate::error::Error;
 use crate::lane::Lane;
 use crate::transport::Farewell;
@@ -280,7 +279,7 @@ impl Bench {
         retire_quiet(&guests, usize::MAX, Instant::now());
         keepers.into_iter().for_each(Waker::wake);
         for lane in idle {
-            lane.retire();
+            lane.dismiss();
         }
     }
 
@@ -351,7 +350,7 @@ impl State {
             if self.idle.is_empty() {
                 return None;
             }
-            self.idle.remove(0).retire();
+            self.idle.remove(0).dismiss();
         }
         self.taken += 1;
         Some(None)

@@ -11,6 +11,7 @@ use super::connection::Dedicated;
 use crate::error::{Error, Kind, Outcome};
 use crate::lane::{Lane, Use, launch};
 use crate::pool::{Context, Shared, current_runtime};
+use crate::turn;
 
 pub(crate) async fn check_out(
     shared: Arc<Shared>,
@@ -20,7 +21,7 @@ pub(crate) async fn check_out(
     let began = Instant::now();
     let handle = current_runtime()?;
     // As in a call that is refused at once.
-    tokio::task::coop::consume_budget().await;
+    turn::give_way().await;
     shared.admit(&handle)?;
     let found = wait_for_place(&shared, &handle, began, limit).await;
     shared.context.meters.dedicated_waited(began.elapsed());

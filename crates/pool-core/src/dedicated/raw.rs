@@ -15,7 +15,6 @@ use tokio::runtime::Handle;
 use super::bench::{Bench, Place};
 use super::checkout::wait_for_place;
 use super::guest::Guest;
-use crate::budget::Tenant;
 use crate::error::{Error, Kind};
 use crate::panics;
 use crate::pool::{Shared, current_runtime};
@@ -80,7 +79,7 @@ pub(crate) async fn reserve_raw(
     if let Some(lane) = idle {
         // An idle connection speaks already; its place in the budget serves a new one.
         lane.check_in();
-        lane.retire();
+        lane.dismiss();
     }
     Ok(RawPlace { shared, handle, place, at })
 }

@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Outcome};
 use crate::lane::Answer as Replies;
 use crate::pool::{Shared, current_runtime};
 use crate::timer;
+use crate::turn;
 use journal::{LateWrite, Ran, Why, Write};
 use served::Keys;
 
@@ -198,7 +199,7 @@ impl DegradableConn {
             }
             // The fallback answers at once: without this a loop of calls would never let the runtime's other
             // tasks run, the replay among them.
-            tokio::task::coop::consume_budget().await;
+            turn::give_way().await;
             if let Some((replies, pending)) = self.locally(&handle, payload, failure, deadline)? {
                 self.shared.context.seen.by_fallback.fetch_add(1, Ordering::Relaxed);
                 self.shared.context.meters.answered_by_fallback();

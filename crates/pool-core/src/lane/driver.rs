@@ -200,6 +200,15 @@ impl<'a> Driver<'a> {
 
     fn next(&mut self, cx: &mut TaskContext<'_>) -> Next {
         let mut state = self.lane.state().lock();
+        if state.machine.is_asked() && !matches!(state.machine.phase(), Phase::Ended(_)) {
+            let checked_out = state.checked_out;
+            state.machine.take_asked(checked_out, Instant::now(), &mut self.filled);
+            if !self.filled.is_empty() {
+                drop(state);
+                fill(&mut self.filled);
+                return Next::Write;
+            }
+        }
         if !state.machine.has_output() {
             return Next::Rest;
         }
@@ -259,7 +268,7 @@ impl<'a> Driver<'a> {
                 }
                 Phase::Connecting | Phase::Open => {}
             }
-            if state.machine.has_output() && !stuck {
+            if (state.machine.has_output() || state.machine.is_asked()) && !stuck {
                 return Poll::Ready(None);
             }
             state.driver = Some(cx.waker().clone());

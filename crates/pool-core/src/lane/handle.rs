@@ -181,6 +181,11 @@ impl Lane {
         self.state.lock().machine.in_flight()
     }
 
+    /// Callers wait for it, and not the pool alone.
+    pub(crate) fn owes_callers(&self) -> bool {
+        !self.state.lock().machine.has_no_caller()
+    }
+
     /// Gives an exclusive lane to a caller; false if it has gone meanwhile.
     pub(crate) fn check_out(&self) -> bool {
         let mut state = self.state.lock();

@@ -192,7 +192,7 @@ pub(super) async fn serve(
     let end = poll_fn(|cx| driver.poll(cx)).await;
     let written = Some(driver.written);
     // A peer that hangs up on a connection it never answered, while it owes an answer, is no server at all.
-    let useless = !lane.was_answered() && lane.in_flight() > 0;
+    let useless = !lane.was_answered() && lane.owes_callers();
     let (error, farewell, silent) = match end {
         End::Outside => return None,
         End::Drained => {
@@ -219,7 +219,7 @@ pub(super) async fn serve(
     if lane.has_ended() {
         return None;
     }
-    if lane.in_flight() > 0
+    if lane.owes_callers()
         && let Some(greeting) = lane.greeting()
     {
         context.note_lost(greeting);

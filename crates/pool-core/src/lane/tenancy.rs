@@ -50,10 +50,12 @@ impl Tenant for Lane {
             && state.machine.is_idle()
             && !state.checked_out;
         if idle {
-            state.machine.end(&retired(), None, &mut Filled::new());
+            let mut filled = Filled::new();
+            state.machine.end(&retired(), None, &mut filled);
             state.shortcut = None;
             wake(state);
             self.leave(Farewell::Finish);
+            fill(&mut filled);
         }
         idle
     }
@@ -85,7 +87,7 @@ impl Tenant for Lane {
         }
     }
 
-    fn ask(&self, now: Instant) -> Option<(Reply, Spare)> {
+    fn ask(&self, _: Instant) -> Option<(Reply, Spare)> {
         let mut state = self.state().lock();
         if !matches!(state.machine.phase(), Phase::Open) || state.checked_out {
             return None;
@@ -96,13 +98,22 @@ impl Tenant for Lane {
         }
         let mut spare = Spare::default();
         let (slot, reply) = spare.slot(Waker::noop());
-        state.machine.ping(Some(slot), now);
+        state.machine.want_ping(slot);
         wake(state);
         Some((reply, spare))
     }
 
     fn cut(&self, cause: &Error) {
         self.end(cause, Farewell::Abort);
+    }
+}
+
+impl Lane {
+    /// Ends one that rests, at once or as soon as it was answered whether it lives.
+    pub(crate) fn dismiss(&self) {
+        if !self.retire() {
+            self.drain();
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use super::driver::{Driver, End};
 use super::hub::Hub;
 use super::machine::Protocol;
 use crate::breaker::{Backoff, Lease, probe};
-use crate::budget::Tenant;
 use crate::dedicated::{Bench, Place, wait_for_place};
 use crate::dial::Connection;
 use crate::error::{Error, Kind};
@@ -141,7 +140,7 @@ impl Work {
         if let Some(lane) = idle {
             // An idle connection speaks already; its place serves a new one.
             lane.check_in();
-            lane.retire();
+            lane.dismiss();
         }
         Ok((place, Holder { bench: shared.bench.clone(), id: shared.bench.hold(at) }))
     }
