@@ -42,7 +42,7 @@ impl Scene {
     fn refuse_a_dial(&self, pool: &Pool, runtime: &Runtime) {
         thread::sleep(STALE);
         self.proxy.set_upstream(dead_port());
-        runtime.block_on(within(SOON, pool.dedicated())).map(drop).unwrap_err();
+        runtime.block_on(within(SOON, pool.conn().get::<_, i64>("n"))).unwrap_err();
         self.proxy.set_upstream(self.server.addr());
         let mut states = pool.state_changes();
         let ready = states.wait_for(|state| matches!(state, State::Ready));
