@@ -4,18 +4,25 @@
 use std::fs;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cenote::redis::{AsyncCommands, RedisResult};
 use cenote::{FallbackLru, Pool, PoolBuilder, PoolConfig};
-use cenote_testkit::{Answer, Authority, Canned, Proxy, Server, StandInSentinel, blackhole_addr, dead_port};
+use cenote_testkit::{
+    Answer, Authority, Canned, Proxy, Server, StandInSentinel, blackhole_addr, dead_port, eventually_async,
+};
 
 const PAGE: &str = include_str!("../../../docs/operations.md");
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(10);
 /// Hard to bring about from outside, so only looked for in the source.
-const IN_SOURCE: &[&str] = &["no connection became free within", "overloaded: the window is full"];
+const IN_SOURCE: &[&str] = &[
+    "no connection became free within",
+    "overloaded: the window is full",
+    "the task of this connection panicked: ",
+];
 
 /// What stands in backticks in the first cell of each row of the table.
 fn quoted() -> Vec<&'static str> {
@@ -64,6 +71,16 @@ async fn at_the_door(real: &mut Vec<String>) {
     let hole = blackhole_addr();
     real.push(refusal(at(hole.url())).await);
     real.push(get(&at(hole.url()).build().unwrap(), SHORT).await);
+    let searching = at(hole.url()).connect_timeout(SHORT).build().unwrap();
+    let said = Mutex::new(String::new());
+    eventually_async(LONG, "a call finds that Redis is tried", || async {
+        let error = get(&searching, LONG).await;
+        let found = error.contains("a try is under way");
+        *said.lock().unwrap() = error;
+        found
+    })
+    .await;
+    real.push(said.into_inner().unwrap());
 
     let server = Server::builder().password("right").start();
     let addr = server.addr();

@@ -63,9 +63,9 @@ impl Tale<'_> {
             pairs.filter(|(_, answer)| is_so(answer)).map(|(name, _)| name.as_str()).collect();
         match names.as_slice() {
             all if all.len() > 1 && all.len() == self.names.len() => {
-                Some(format!("all {} sentinels", all.len()))
+                Some(format!("each of the {} sentinels", all.len()))
             }
-            [most @ .., last] if !most.is_empty() => Some(format!("{} and {last}", most.join(", "))),
+            [most @ .., last] if !most.is_empty() => Some(format!("each of {} and {last}", most.join(", "))),
             [one] => Some((*one).to_owned()),
             _ => None,
         }
