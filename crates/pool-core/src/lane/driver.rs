@@ -200,7 +200,7 @@ impl<'a> Driver<'a> {
 
     fn next(&mut self, cx: &mut TaskContext<'_>) -> Next {
         let mut state = self.lane.state().lock();
-        if state.machine.is_asked() && !matches!(state.machine.phase(), Phase::Ended(_)) {
+        if !state.machine.asked.is_empty() && !matches!(state.machine.phase(), Phase::Ended(_)) {
             let checked_out = state.checked_out;
             state.machine.take_asked(checked_out, Instant::now(), &mut self.filled);
             if !self.filled.is_empty() {
@@ -268,7 +268,7 @@ impl<'a> Driver<'a> {
                 }
                 Phase::Connecting | Phase::Open => {}
             }
-            if (state.machine.has_output() || state.machine.is_asked()) && !stuck {
+            if (state.machine.has_output() || !state.machine.asked.is_empty()) && !stuck {
                 return Poll::Ready(None);
             }
             state.driver = Some(cx.waker().clone());

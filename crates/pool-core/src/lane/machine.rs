@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use super::asked::Asked;
 use super::backlog::{Backlog, Room, Waiting};
 use super::slot::{Answer, Slot};
 use super::tenancy;
@@ -51,8 +52,7 @@ pub(crate) struct Machine {
     /// Bytes that callers wrote themselves.
     through: u64,
     in_flight: VecDeque<Entry>,
-    /// Signs of life that others ask for: the driver does, once it runs. Until then nothing is under way.
-    asked: Vec<Arc<Slot>>,
+    pub(super) asked: Asked,
     /// Entries that were ever made, and those that were answered: replies come in order, so the number of an
     /// entry tells whether it was.
     entered: u64,
@@ -101,7 +101,7 @@ impl Machine {
             taken: 0,
             through: 0,
             in_flight: VecDeque::new(),
-            asked: Vec::new(),
+            asked: Asked::default(),
             entered: 0,
             answered: 0,
             replies_asked: 0,
@@ -153,32 +153,6 @@ impl Machine {
             self.backlog.push(Waiting { slot, bytes, encoded, deadline, since: now });
         }
         Ok(())
-    }
-
-    /// Asks for a sign of life.
-    pub(crate) fn ping(&mut self, slot: Option<Arc<Slot>>, now: Instant) {
-        self.ask(b"*1\r\n$4\r\nPING\r\n", slot, now);
-    }
-
-    /// To be asked for a sign of life by its driver. Those who wait no longer are forgotten, so they are few.
-    pub(super) fn want_ping(&mut self, slot: Arc<Slot>) {
-        self.asked.retain(|slot| slot.is_awaited());
-        self.asked.push(slot);
-    }
-
-    pub(super) fn is_asked(&self) -> bool {
-        !self.asked.is_empty()
-    }
-
-    /// The driver runs: now it is asked, unless a caller has it to itself.
-    pub(super) fn take_asked(&mut self, checked_out: bool, now: Instant, filled: &mut Filled) {
-        for slot in std::mem::take(&mut self.asked) {
-            if checked_out {
-                filled.push((slot, Err(tenancy::moved())));
-            } else if slot.is_awaited() {
-                self.ping(Some(slot), now);
-            }
-        }
     }
 
     /// Takes a command of the lane's own, past the window.
@@ -372,8 +346,7 @@ impl Machine {
             let error = if written >= entry.decisive { &perhaps } else { &unsent };
             filled.extend(entry.slot.map(|slot| (slot, Err(error.clone()))));
         }
-        filled
-            .extend(self.backlog.drain().chain(self.asked.drain(..)).map(|slot| (slot, Err(unsent.clone()))));
+        filled.extend(self.backlog.drain().chain(self.asked.drain()).map(|slot| (slot, Err(unsent.clone()))));
         self.phase = Phase::Ended(unsent);
         self.output = Vec::new();
         self.partial = Vec::new();

@@ -98,7 +98,7 @@ impl Tenant for Lane {
         }
         let mut spare = Spare::default();
         let (slot, reply) = spare.slot(Waker::noop());
-        state.machine.want_ping(slot);
+        state.machine.asked.push(slot);
         wake(state);
         Some((reply, spare))
     }
