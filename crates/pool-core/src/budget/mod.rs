@@ -142,9 +142,9 @@ impl Budget {
     }
 
     /// Asks every connection that can be asked for a sign of life.
-    pub(crate) fn ask_all(&self, now: Instant) -> Vec<(Reply, Spare)> {
+    pub(crate) fn ask_all(&self) -> Vec<(Reply, Spare)> {
         let tenants: Vec<_> = self.inner.lock().tenants.iter().filter_map(Weak::upgrade).collect();
-        tenants.iter().filter_map(|tenant| tenant.ask(now)).collect()
+        tenants.iter().filter_map(|tenant| tenant.ask()).collect()
     }
 
     /// A place if one is free and nobody waits for it.

@@ -30,7 +30,7 @@ pub(crate) trait Tenant: Send + Sync {
     /// Leads it to such a server, it serves nobody else. With `cut` it ends although calls are under way.
     fn forsake(&self, is_stale: &dyn Fn(&Node) -> bool, cut: bool);
     /// Asks the server for a sign of life, if it is open and no caller has it to itself; the answer, once there is one.
-    fn ask(&self, now: Instant) -> Option<(Reply, Spare)>;
+    fn ask(&self) -> Option<(Reply, Spare)>;
     /// Ends it, whatever it does.
     fn cut(&self, cause: &Error);
 }

@@ -87,7 +87,7 @@ impl Tenant for Lane {
         }
     }
 
-    fn ask(&self, _: Instant) -> Option<(Reply, Spare)> {
+    fn ask(&self) -> Option<(Reply, Spare)> {
         let mut state = self.state().lock();
         if !matches!(state.machine.phase(), Phase::Open) || state.checked_out {
             return None;

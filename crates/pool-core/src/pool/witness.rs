@@ -104,6 +104,6 @@ impl Context {
             return None;
         }
         let since = Instant::now();
-        Some(Inquiry { since, replies: self.budget.ask_all(since) })
+        Some(Inquiry { since, replies: self.budget.ask_all() })
     }
 }

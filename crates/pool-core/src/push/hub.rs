@@ -242,7 +242,7 @@ impl Tenant for Hub {
     }
 
     /// It carries no commands: that it lives says nothing of those.
-    fn ask(&self, _: Instant) -> Option<(Reply, Spare)> {
+    fn ask(&self) -> Option<(Reply, Spare)> {
         None
     }
 
